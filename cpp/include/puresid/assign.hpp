@@ -1,0 +1,92 @@
+// assign(): a SID for every item. The entry of the core.
+//
+// Stages: 0 nearest (greedy quantisation; the first in priority order owns a SID that several meet),
+// then one per tier (ECM or RRS), then completion. Same bytes for the same input, whatever the threads,
+// the instruction set or the neighbours of an item.
+// Memory beyond input and output: 24 bytes an item for the owners, 8 more with a priority, and 17 for
+// each item in conflict.
+#pragma once
+
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "puresid/codebooks.hpp"
+#include "puresid/execution.hpp"
+#include "puresid/matrix.hpp"
+#include "puresid/types.hpp"
+
+namespace puresid {
+
+enum class Method {
+  ecm,
+  rrs,
+  nearest,  // conflicts stay
+  suffix,   // the field's baseline: a counter within each group of equal nearest SIDs
+};
+
+struct AssignOptions {
+  Method method = Method::ecm;
+  // k_l per level of each tier; cut at K_l.
+  std::vector<std::vector<std::size_t>> tiers;
+  // Whether items that no tier served get a SID by completion. Otherwise they keep their nearest one.
+  bool complete = true;
+  // One value per item, higher first, equal ones in row order; empty = row order.
+  std::span<const double> priority;
+  // SIDs that are never given out, tokens in C order; for Method::suffix with the counter as last column.
+  MatrixView<const Token> taken;
+  // Tiers pass over candidates of a greater squared distortion.
+  double max_distortion = std::numeric_limits<double>::infinity();
+};
+
+// The default tiers, those of the paper's authors: ((1, ..., 1, 10), (5, ..., 5, 20)).
+[[nodiscard]] std::vector<std::vector<std::size_t>> default_tiers(std::size_t levels);
+
+// A caller's N x columns array of 16-bit or 32-bit tokens; only the first `levels` columns are used.
+class SidArray {
+ public:
+  SidArray(std::uint16_t* data, std::size_t rows, const SidLayout& layout) : narrow_(data), rows_(rows), layout_(&layout) {}
+  SidArray(std::uint32_t* data, std::size_t rows, const SidLayout& layout) : wide_(data), rows_(rows), layout_(&layout) {}
+
+  [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
+  [[nodiscard]] SidKey load(std::size_t row) const {
+    const std::size_t at = row * layout_->levels();
+    SidKey key = 0;
+    for (std::size_t level = 0; level < layout_->levels(); ++level) {
+      key |= layout_->place(wide_ != nullptr ? wide_[at + level] : narrow_[at + level], level);
+    }
+    return key;
+  }
+  void store(std::size_t row, SidKey key) const {
+    const std::size_t at = row * layout_->levels();
+    for (std::size_t level = 0; level < layout_->levels(); ++level) {
+      const Token token = layout_->token(key, level);
+      if (wide_ != nullptr) {
+        wide_[at + level] = token;
+      } else {
+        narrow_[at + level] = static_cast<std::uint16_t>(token);
+      }
+    }
+  }
+
+ private:
+  std::uint16_t* narrow_ = nullptr;
+  std::uint32_t* wide_ = nullptr;
+  std::size_t rows_;
+  const SidLayout* layout_;
+};
+
+// Where the results go; the caller's memory. Row i belongs to row i of the vectors.
+struct Assignment {
+  SidArray sids;
+  std::span<std::int8_t> stages;     // 0, 1..tiers, tiers + 1 completion, -1 left on a shared SID
+  std::span<float> distortion;       // ||x - sum of codewords||^2
+  std::span<std::uint32_t> counter;  // Method::suffix only, else empty
+  double nearest_distortion = 0;     // sum over the items, of the nearest SIDs
+};
+
+// Throws std::invalid_argument for bad input (naming the row), CapacityError before any work, Cancelled.
+void assign(MatrixView<const float> vectors, const Codebooks& codebooks, const AssignOptions& options,
+            const Execution& execution, Assignment& result);
+
+}  // namespace puresid

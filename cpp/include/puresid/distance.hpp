@@ -1,0 +1,81 @@
+// The kernel: which codewords are nearest to a residual, and how far they are.
+//
+// Promise: every number is computed one lane per codeword, sequentially over dimensions, with fused
+// multiply-add written out. So neither the instruction set, nor the number of rows in a call, nor the
+// neighbours of a row change a bit. The nearest are selected by ||c||^2/2 - r.c, which needs one
+// fused multiply-add a value; distances that are reported or added up come from r - c.
+//
+// Cost: 2 * K * D operations a row; scores stay in registers (see src/simd/kernels_impl.hpp).
+// Thread safety: const after construction.
+#pragma once
+
+#include <vector>
+
+#include "puresid/codebooks.hpp"
+#include "puresid/execution.hpp"
+#include "puresid/matrix.hpp"
+
+namespace puresid {
+
+namespace simd {
+struct KernelTable;
+struct Panels;
+}  // namespace simd
+
+// Callers pass at most this many rows at a time.
+inline constexpr std::size_t kMaxBlockRows = 48;
+
+// One codebook packed for one instruction set.
+class PackedCodebook {
+ public:
+  PackedCodebook(MatrixView<const float> codebook, Simd simd);
+
+  [[nodiscard]] std::size_t size() const noexcept { return codebook_.rows(); }
+  [[nodiscard]] std::size_t dim() const noexcept { return codebook_.cols(); }
+  // size() rounded up to whole panels: the room that scores() needs for a row.
+  [[nodiscard]] std::size_t padded_size() const noexcept { return half_norms_.size(); }
+
+  // tokens[i] = the nearest codeword of row i; the lower token where two are equally near.
+  // `rows` are residuals, C order, dim() apart.
+  void nearest(const float* rows, std::size_t n_rows, Token* tokens) const;
+
+  // The k nearest (k <= size()) and their squared distances, [n_rows][k]. Selected by score, ordered
+  // by distance, equal ones by token. Costs k * D more than nearest().
+  void nearest_k(const float* rows, std::size_t n_rows, std::size_t k, Token* tokens, float* squared) const;
+
+  // out[token] = score of one row: orders like the distance, and is what nearest() compares.
+  void scores(const float* row, float* out) const;
+
+  // out[i * padded_size() + token] = squared distance of row i.
+  void squared_distances(const float* rows, std::size_t n_rows, float* out) const;
+
+  // out[i] = squared norm of row i.
+  void squared_norms(const float* rows, std::size_t n_rows, float* out) const;
+
+  // row -= codeword
+  void subtract(float* row, Token token) const;
+
+ private:
+  [[nodiscard]] simd::Panels panels() const noexcept;
+
+  MatrixView<const float> codebook_;
+  const simd::KernelTable* kernels_;
+  AlignedBuffer<float> data_, half_norms_;
+};
+
+// The codebooks of a call, packed.
+class PackedCodebooks {
+ public:
+  PackedCodebooks(const Codebooks& codebooks, Simd simd);
+
+  [[nodiscard]] std::size_t levels() const noexcept { return levels_.size(); }
+  [[nodiscard]] std::size_t dim() const noexcept { return levels_[0].dim(); }
+  [[nodiscard]] const PackedCodebook& operator[](std::size_t level) const { return levels_[level]; }
+  [[nodiscard]] const SidLayout& layout() const noexcept { return *layout_; }
+
+ private:
+  const SidLayout* layout_;
+  std::vector<PackedCodebook> levels_;
+};
+
+}  // namespace puresid

@@ -1,0 +1,37 @@
+// How a call runs: threads, instruction set, and how the caller hears from it and stops it.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace puresid {
+
+// Thrown out of a call whose `interrupted` answered true. Outputs are then unspecified.
+class Cancelled : public std::runtime_error {
+ public:
+  Cancelled() : std::runtime_error("cancelled") {}
+};
+
+// Instruction sets of the kernel. All give the same bits.
+enum class Simd { scalar, avx2, avx512, neon };
+
+[[nodiscard]] std::string_view simd_name(Simd simd);
+// The ones this machine runs, slowest first.
+[[nodiscard]] std::vector<Simd> available_simd();
+[[nodiscard]] Simd best_simd();
+// Throws std::invalid_argument for a name that is unknown or that this machine cannot run.
+[[nodiscard]] Simd parse_simd(std::string_view name);
+
+struct Execution {
+  int threads = 1;
+  Simd simd = best_simd();
+  // Both are called from the calling thread only, at most every 50 ms or so.
+  std::function<bool()> interrupted;
+  std::function<void(std::string_view stage, std::size_t done, std::size_t total)> progress;
+};
+
+}  // namespace puresid

@@ -1,0 +1,34 @@
+// Residual k-means on the distance kernel: trains the codebooks that assign() uses.
+//
+// Each level is a Lloyd iteration from a greedy k-means++ start (Arthur & Vassilvitskii 2007; several
+// trials a step, the best kept), on the residuals that the level before left. Empty clusters are
+// refilled with the rows that are worst served. Same bytes for the same input and seed at any number
+// of threads: sums run over fixed blocks in row order, draws depend on (seed, level, step, trial).
+// Cost: 2 * N * K * D operations per iteration. Memory beyond the input: N x D floats of residuals.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "puresid/execution.hpp"
+#include "puresid/matrix.hpp"
+
+namespace puresid {
+
+struct KMeansOptions {
+  std::size_t n_iter = 25;  // Lloyd iterations of each level at most; a level stops early when nothing moves
+  std::uint64_t seed = 0;
+};
+
+struct KMeansLevel {
+  std::vector<float> codewords;   // size x dim
+  std::vector<double> distortion;  // mean squared distance of the rows, before each iteration and at the end
+};
+
+// Throws std::invalid_argument where there are fewer vectors than codewords, or values are not finite
+// or too large (naming the row).
+[[nodiscard]] std::vector<KMeansLevel> train_residual_kmeans(MatrixView<const float> vectors,
+                                                             const std::vector<std::size_t>& sizes,
+                                                             const KMeansOptions& options, const Execution& execution);
+
+}  // namespace puresid

@@ -1,0 +1,281 @@
+#include "puresid/assign.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+#include <string>
+#include <unordered_map>
+
+#include "nearest.hpp"
+#include "puresid/completion.hpp"
+#include "puresid/ecm.hpp"
+#include "puresid/matching.hpp"
+#include "puresid/parallel.hpp"
+#include "puresid/rrs.hpp"
+
+namespace puresid {
+namespace {
+
+using Widths = std::vector<std::size_t>;
+
+// Row order, or the order that a priority gives.
+struct Order {
+  explicit Order(std::span<const double> priority) : rows_by_rank(priority.size()), ranks(priority.size()) {
+    std::iota(rows_by_rank.begin(), rows_by_rank.end(), Row{0});
+    std::stable_sort(rows_by_rank.begin(), rows_by_rank.end(),
+                     [&](Row a, Row b) { return priority[a] > priority[b]; });
+    for (std::size_t rank = 0; rank < ranks.size(); ++rank) ranks[rows_by_rank[rank]] = static_cast<Rank>(rank);
+  }
+  [[nodiscard]] Row row(std::size_t rank) const {
+    return rows_by_rank.empty() ? static_cast<Row>(rank) : rows_by_rank[rank];
+  }
+  std::vector<Row> rows_by_rank;  // empty for row order
+  std::vector<Rank> ranks;
+};
+
+void check_tokens(const MatrixView<const Token>& taken, std::size_t row, const SidLayout& layout) {
+  for (std::size_t level = 0; level < layout.levels(); ++level) {
+    if (taken.row(row)[level] >= layout.size(level)) {
+      throw std::invalid_argument("taken[" + std::to_string(row) + "] has token " +
+                                  std::to_string(taken.row(row)[level]) + " at level " + std::to_string(level) +
+                                  "; codebooks[" + std::to_string(level) + "] has " +
+                                  std::to_string(layout.size(level)) + " codewords");
+    }
+  }
+}
+
+std::vector<Widths> checked_tiers(const AssignOptions& options, const SidLayout& layout) {
+  std::vector<Widths> tiers = options.tiers;
+  if (tiers.size() > 125) {
+    throw std::invalid_argument("tiers has " + std::to_string(tiers.size()) + " entries; at most 125 are possible");
+  }
+  for (std::size_t tier = 0; tier < tiers.size(); ++tier) {
+    const std::string place = "tiers[" + std::to_string(tier) + "]";
+    if (tiers[tier].size() != layout.levels()) {
+      throw std::invalid_argument(place + " has " + std::to_string(tiers[tier].size()) + " entries; codebooks has " +
+                                  std::to_string(layout.levels()) + " levels");
+    }
+    for (std::size_t level = 0; level < layout.levels(); ++level) {
+      if (tiers[tier][level] == 0) {
+        throw std::invalid_argument(place + "[" + std::to_string(level) + "] is 0; at least 1 is needed");
+      }
+      tiers[tier][level] = std::min(tiers[tier][level], layout.size(level));
+    }
+  }
+  return tiers;
+}
+
+void check_arguments(MatrixView<const float> vectors, const Codebooks& codebooks, const AssignOptions& options) {
+  if (vectors.cols() != codebooks.dim()) {
+    throw std::invalid_argument("codebooks[0] has " + std::to_string(codebooks.size(0)) + " codewords of dimension " +
+                                std::to_string(codebooks.dim()) + "; vectors have dimension " +
+                                std::to_string(vectors.cols()));
+  }
+  if (vectors.rows() > SidOwners::kMostRanks) {
+    throw std::invalid_argument("vectors has " + std::to_string(vectors.rows()) + " rows; at most 2^32 - 2 fit");
+  }
+  if (!options.priority.empty() && options.priority.size() != vectors.rows()) {
+    throw std::invalid_argument("priority has " + std::to_string(options.priority.size()) + " values; vectors has " +
+                                std::to_string(vectors.rows()) + " rows");
+  }
+  for (std::size_t row = 0; row < options.priority.size(); ++row) {
+    if (std::isnan(options.priority[row])) {
+      throw std::invalid_argument("priority[" + std::to_string(row) + "] is NaN; every value must order");
+    }
+  }
+  if (!(options.max_distortion >= 0)) {
+    throw std::invalid_argument("max_distortion is " + std::to_string(options.max_distortion) + "; it must be >= 0");
+  }
+  const std::size_t columns = codebooks.levels() + (options.method == Method::suffix ? 1 : 0);
+  if (options.taken.rows() > 0 && options.taken.cols() != columns) {
+    throw std::invalid_argument("taken has " + std::to_string(options.taken.cols()) + " columns; SIDs have " +
+                                std::to_string(columns) + " tokens");
+  }
+  for (std::size_t row = 0; row < options.taken.rows(); ++row) check_tokens(options.taken, row, codebooks.layout());
+}
+
+// The stages of one call of assign().
+class Run {
+ public:
+  Run(MatrixView<const float> vectors, const Codebooks& codebooks, const AssignOptions& options,
+      const Execution& execution, Assignment& result)
+      : vectors_(vectors),
+        options_(options),
+        execution_(execution),
+        result_(result),
+        tiers_(checked_tiers(options, codebooks.layout())),
+        order_(options.priority),
+        max_sids_(vectors.rows() + options.taken.rows()),
+        owners_(max_sids_),
+        packed_(codebooks, execution.simd) {
+    std::size_t taken = 0;
+    for (std::size_t row = 0; row < options.taken.rows(); ++row) {
+      if (owners_.settle(codebooks.layout().pack(options.taken.row(row)))) ++taken;
+    }
+    const std::uint64_t capacity = codebooks.layout().capacity();
+    const bool must_fit = options.complete && options.method != Method::nearest;
+    if (must_fit && (taken > capacity || vectors.rows() > capacity - taken)) {
+      throw CapacityError(std::to_string(vectors.rows()) + " items and " + std::to_string(taken) +
+                          " taken SIDs need more than the capacity of " + std::to_string(capacity) +
+                          " SIDs; use more levels or larger codebooks");
+    }
+    quantise_nearest(vectors, codebooks, packed_, order_.ranks, order_.rows_by_rank, &owners_, execution, result);
+  }
+
+  void resolve() {
+    collect();
+    std::size_t stage = 1;
+    std::size_t first_rank = vectors_.rows();  // owners from earlier stages outrank every later item
+    for (const Widths& widths : tiers_) {
+      if (first_rank + left_.size() > SidOwners::kMostRanks) {
+        throw std::invalid_argument("vectors has too many rows for this many tiers");
+      }
+      if (options_.method == Method::ecm) {
+        tier<EcmSearch>(widths, stage, first_rank);
+      } else {
+        tier<RrsSearch>(widths, stage, first_rank);
+      }
+      first_rank += nearest_.size();
+      keep_unresolved();
+      ++stage;
+    }
+    if (options_.complete) complete(static_cast<std::int8_t>(stage));
+  }
+
+ private:
+  // Items without a SID in rank order, with the nearest SIDs that their searches start from.
+  void collect() {
+    for (std::size_t rank = 0; rank < vectors_.rows(); ++rank) {
+      const Row row = order_.row(rank);
+      if (result_.stages[row] == -1) left_.push_back(row);
+    }
+    nearest_.resize(left_.size());
+    for (std::size_t i = 0; i < left_.size(); ++i) nearest_[i] = result_.sids.load(left_[i]);
+  }
+
+  template <class Search>
+  void tier(const Widths& widths, std::size_t stage, std::size_t first_rank) {
+    const Tier tier{vectors_, left_, nearest_, static_cast<Rank>(first_rank), options_.max_distortion};
+    TierMatching<Search> matching(packed_, widths, tier, owners_);
+    matching.run(execution_, "tier " + std::to_string(stage));
+    constexpr std::size_t kChunk = 1024;
+    parallel_for(
+        execution_, "distortion", (left_.size() + kChunk - 1) / kChunk, left_.size(),
+        [&] { return AlignedBuffer<float>(vectors_.cols()); },
+        [&](AlignedBuffer<float>& scratch, std::size_t chunk, Worker&) {
+          for (std::size_t i = chunk * kChunk; i < std::min((chunk + 1) * kChunk, left_.size()); ++i) {
+            if (matching.found()[i] != 0) {
+              publish(left_[i], matching.choices()[i], static_cast<std::int8_t>(stage), scratch.data());
+            }
+          }
+        });
+  }
+
+  void publish(Row row, SidKey key, std::int8_t stage, float* scratch) {
+    result_.sids.store(row, key);
+    result_.stages[row] = stage;
+    result_.distortion[row] = distortion(packed_, vectors_.row(row), key, scratch);
+  }
+
+  void keep_unresolved() {
+    std::size_t kept = 0;
+    for (std::size_t i = 0; i < left_.size(); ++i) {
+      if (result_.stages[left_[i]] != -1) continue;
+      left_[kept] = left_[i];
+      nearest_[kept++] = nearest_[i];
+    }
+    left_.resize(kept);
+    nearest_.resize(kept);
+  }
+
+  void complete(std::int8_t stage) {
+    if (left_.empty()) return;
+    Completion completion(packed_, owners_, max_sids_, execution_);
+    AlignedBuffer<float> scratch(vectors_.cols());
+    Execution serial = execution_;
+    serial.threads = 1;
+    constexpr std::size_t kChunk = 64;
+    parallel_for(serial, "completion", (left_.size() + kChunk - 1) / kChunk, left_.size(),
+                 [&](std::size_t chunk, Worker& worker) {
+                   const std::size_t last = std::min((chunk + 1) * kChunk, left_.size());
+                   for (std::size_t i = chunk * kChunk; i < last; ++i) {
+                     publish(left_[i], completion.next(vectors_.row(left_[i])), stage, scratch.data());
+                     worker.poll();
+                   }
+                   worker.advance(last - chunk * kChunk);
+                 });
+  }
+
+  MatrixView<const float> vectors_;
+  const AssignOptions& options_;
+  const Execution& execution_;
+  Assignment& result_;
+  std::vector<Widths> tiers_;
+  Order order_;
+  std::size_t max_sids_;
+  SidOwners owners_;
+  PackedCodebooks packed_;
+  std::vector<Row> left_;
+  std::vector<SidKey> nearest_;
+};
+
+// Counters by group in priority order, passing over those that are taken.
+void assign_suffix(MatrixView<const float> vectors, const Codebooks& codebooks, const AssignOptions& options,
+                   const Execution& execution, Assignment& result) {
+  const PackedCodebooks packed(codebooks, execution.simd);
+  quantise_nearest(vectors, codebooks, packed, {}, {}, nullptr, execution, result);
+  std::unordered_map<SidKey, std::vector<std::uint32_t>> taken;
+  for (std::size_t row = 0; row < options.taken.rows(); ++row) {
+    const Token* tokens = options.taken.row(row);
+    taken[codebooks.layout().pack(tokens)].push_back(tokens[codebooks.levels()]);
+  }
+  for (auto& [key, counters] : taken) std::sort(counters.begin(), counters.end());
+  const Order order(options.priority);
+  KeyTable next(vectors.rows());
+  for (std::size_t rank = 0; rank < vectors.rows(); ++rank) {
+    const Row row = order.row(rank);
+    const SidKey key = result.sids.load(row);
+    KeyTable::Value& counter = next.at(key);
+    std::uint32_t value = counter.load(std::memory_order_relaxed);
+    if (const auto group = taken.find(key); group != taken.end()) {
+      while (std::binary_search(group->second.begin(), group->second.end(), value)) ++value;
+    }
+    result.counter[row] = value;
+    counter.store(value + 1, std::memory_order_relaxed);
+  }
+}
+
+}  // namespace
+
+float distortion(const PackedCodebooks& codebooks, const float* vector, SidKey key, float* scratch) {
+  std::copy_n(vector, codebooks.dim(), scratch);
+  for (std::size_t level = 0; level < codebooks.levels(); ++level) {
+    codebooks[level].subtract(scratch, codebooks.layout().token(key, level));
+  }
+  float squared = 0;
+  codebooks[0].squared_norms(scratch, 1, &squared);
+  return squared;
+}
+
+std::vector<std::vector<std::size_t>> default_tiers(std::size_t levels) {
+  std::vector<std::vector<std::size_t>> tiers = {Widths(levels, 1), Widths(levels, 5)};
+  if (levels > 0) {
+    tiers[0].back() = 10;
+    tiers[1].back() = 20;
+  }
+  return tiers;
+}
+
+void assign(MatrixView<const float> vectors, const Codebooks& codebooks, const AssignOptions& options,
+            const Execution& execution, Assignment& result) {
+  const DefaultFloatEnvironment environment;
+  check_arguments(vectors, codebooks, options);
+  if (options.method == Method::suffix) {
+    assign_suffix(vectors, codebooks, options, execution, result);
+    return;
+  }
+  Run run(vectors, codebooks, options, execution, result);
+  if (options.method != Method::nearest) run.resolve();
+}
+
+}  // namespace puresid

@@ -1,0 +1,116 @@
+#include "puresid/distance.hpp"
+
+#include <algorithm>
+#include <limits>
+#include <numeric>
+#include <utility>
+
+#include "simd/kernels.hpp"
+
+namespace puresid {
+namespace {
+
+// Insertion into a sorted list of this length beats sorting all scores.
+constexpr std::size_t kLongestInsertion = 32;
+
+const simd::KernelTable& table_of(Simd simd) {
+  const simd::KernelTable* table = nullptr;
+  switch (simd) {
+    case Simd::scalar: table = simd::scalar_kernels(); break;
+    case Simd::avx2: table = simd::avx2_kernels(); break;
+    case Simd::avx512: table = simd::avx512_kernels(); break;
+    case Simd::neon: table = simd::neon_kernels(); break;
+  }
+  if (table == nullptr) throw std::invalid_argument("this build has no kernels for " + std::string(simd_name(simd)));
+  return *table;
+}
+
+// Orders one row's candidates by distance, equal ones by token. Scores have ordered them almost.
+void order_by_distance(Token* tokens, float* squared, std::size_t k) {
+  for (std::size_t i = 1; i < k; ++i) {
+    const Token token = tokens[i];
+    const float distance = squared[i];
+    std::size_t at = i;
+    for (; at > 0 && (distance < squared[at - 1] || (distance == squared[at - 1] && token < tokens[at - 1])); --at) {
+      tokens[at] = tokens[at - 1];
+      squared[at] = squared[at - 1];
+    }
+    tokens[at] = token;
+    squared[at] = distance;
+  }
+}
+
+}  // namespace
+
+static_assert(kMaxBlockRows == simd::kBlockRows);
+
+PackedCodebook::PackedCodebook(MatrixView<const float> codebook, Simd simd)
+    : codebook_(codebook), kernels_(&table_of(simd)) {
+  const std::size_t width = kernels_->width, size = codebook.rows(), dim = codebook.cols();
+  const std::size_t padded = (size + width - 1) / width * width;
+  data_ = AlignedBuffer<float>(checked_multiply(padded, dim));
+  half_norms_ = AlignedBuffer<float>(padded);
+  kernels_->squared_norms(codebook.data(), size, dim, dim, half_norms_.data());
+  for (std::size_t token = 0; token < padded; ++token) {
+    if (token >= size) {
+      half_norms_[token] = std::numeric_limits<float>::infinity();
+      continue;
+    }
+    half_norms_[token] *= 0.5F;
+    float* panel = data_.data() + token / width * width * dim + token % width;
+    for (std::size_t d = 0; d < dim; ++d) panel[d * width] = codebook.row(token)[d];
+  }
+}
+
+simd::Panels PackedCodebook::panels() const noexcept { return {data_.data(), half_norms_.data(), size(), dim()}; }
+
+void PackedCodebook::nearest(const float* rows, std::size_t n_rows, Token* tokens) const {
+  kernels_->nearest(panels(), rows, n_rows, dim(), tokens);
+}
+
+void PackedCodebook::nearest_k(const float* rows, std::size_t n_rows, std::size_t k, Token* tokens,
+                               float* squared) const {
+  if (k == 1) {
+    nearest(rows, n_rows, tokens);
+  } else if (k <= kLongestInsertion) {
+    kernels_->nearest_k(panels(), rows, n_rows, dim(), k, squared, tokens);  // scores, replaced below
+  } else {
+    const AlignedBuffer<float> scores(padded_size());
+    std::vector<Token> order(size());
+    for (std::size_t i = 0; i < n_rows; ++i) {
+      kernels_->scores(panels(), rows + i * dim(), 1, dim(), scores.data(), padded_size());
+      std::iota(order.begin(), order.end(), Token{0});
+      std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(),
+                        [&](Token a, Token b) { return std::pair(scores[a], a) < std::pair(scores[b], b); });
+      std::copy_n(order.begin(), k, tokens + i * k);
+    }
+  }
+  for (std::size_t i = 0; i < n_rows; ++i) {
+    kernels_->squared_distances(rows + i * dim(), codebook_.data(), dim(), tokens + i * k, k, squared + i * k);
+    order_by_distance(tokens + i * k, squared + i * k, k);
+  }
+}
+
+void PackedCodebook::scores(const float* row, float* out) const {
+  kernels_->scores(panels(), row, 1, dim(), out, padded_size());
+}
+
+void PackedCodebook::squared_distances(const float* rows, std::size_t n_rows, float* out) const {
+  kernels_->all_squared_distances(panels(), rows, n_rows, dim(), out, padded_size());
+}
+
+void PackedCodebook::squared_norms(const float* rows, std::size_t n_rows, float* out) const {
+  kernels_->squared_norms(rows, n_rows, dim(), dim(), out);
+}
+
+void PackedCodebook::subtract(float* row, Token token) const {
+  const float* codeword = codebook_.row(token);
+  for (std::size_t d = 0; d < dim(); ++d) row[d] -= codeword[d];
+}
+
+PackedCodebooks::PackedCodebooks(const Codebooks& codebooks, Simd simd) : layout_(&codebooks.layout()) {
+  levels_.reserve(codebooks.levels());
+  for (std::size_t level = 0; level < codebooks.levels(); ++level) levels_.emplace_back(codebooks[level], simd);
+}
+
+}  // namespace puresid

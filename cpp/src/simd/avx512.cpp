@@ -1,0 +1,44 @@
+// AVX-512F: 16 lanes, a tile of 6 rows x 64 codewords in 24 of the 32 registers.
+#include "kernels.hpp"
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+namespace puresid::simd {
+namespace {
+
+struct Lanes {
+  using type = __m512;
+  using index_type = __m512i;
+  using index_scalar = uint32_t;
+  using mask = __mmask16;
+  static constexpr size_t width = 16, vectors = 4, rows = 6;
+
+  static type load(const float* from) { return _mm512_loadu_ps(from); }
+  static void store(float* to, type value) { _mm512_storeu_ps(to, value); }
+  static type set1(float value) { return _mm512_set1_ps(value); }
+  static type sub(type a, type b) { return _mm512_sub_ps(a, b); }
+  static type fmadd(type a, type b, type c) { return _mm512_fmadd_ps(a, b, c); }
+  static type fnmadd(type a, type b, type c) { return _mm512_fnmadd_ps(a, b, c); }
+  static mask less(type a, type b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+  static uint32_t bits(mask m) { return m; }
+  static type select(mask m, type yes, type no) { return _mm512_mask_mov_ps(no, m, yes); }
+  static index_type load_index(const uint32_t* from) { return _mm512_loadu_si512(from); }
+  static void store_index(uint32_t* to, index_type value) { _mm512_storeu_si512(to, value); }
+  static index_type select_index(mask m, uint32_t yes, index_type no) {
+    return _mm512_mask_set1_epi32(no, m, static_cast<int>(yes));
+  }
+};
+
+#include "kernels_impl.hpp"
+
+}  // namespace
+
+const KernelTable* avx512_kernels() { return &kTable; }
+
+}  // namespace puresid::simd
+#else
+namespace puresid::simd {
+const KernelTable* avx512_kernels() { return nullptr; }
+}  // namespace puresid::simd
+#endif

@@ -1,0 +1,53 @@
+// The table of kernels that each instruction set fills in; private to the core.
+//
+// The translation units that implement it are compiled for one instruction set each. They include no
+// header with inline functions of external linkage (no standard library): the linker could otherwise
+// pick an AVX-512 copy of such a function for code that must run everywhere.
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+namespace puresid::simd {
+
+// Rows of residuals that are worked on together; callers pass at most this many.
+inline constexpr size_t kBlockRows = 48;
+
+// A codebook packed for one instruction set: panels of `width` codewords, [panel][dim][width], zero
+// padded, and half the squared norm of each codeword, +inf for the padding, so that it never wins.
+struct Panels {
+  const float* data;
+  const float* half_norms;
+  size_t size, dim;
+};
+
+// Arithmetic, the same bits from every table: the score of a codeword is
+//   s = ||c||^2 / 2;  for each dimension in order: s = fma(-r[d], c[d], s)
+// and a squared distance is
+//   s = 0;            for each dimension in order: s = fma(r[d] - c[d], r[d] - c[d], s)
+// Rows are `stride` floats apart.
+struct KernelTable {
+  size_t width;
+  // tokens[i] = the codeword of the lowest score of row i, the lower token where scores are equal.
+  void (*nearest)(const Panels&, const float* rows, size_t n_rows, size_t stride, uint32_t* tokens);
+  // The k best, best first, equal scores by token: k <= size; [n_rows][k] each.
+  void (*nearest_k)(const Panels&, const float* rows, size_t n_rows, size_t stride, size_t k, float* scores,
+                    uint32_t* tokens);
+  // All scores of row i at out + i * out_stride; out_stride >= size rounded up to `width`.
+  void (*scores)(const Panels&, const float* rows, size_t n_rows, size_t stride, float* out, size_t out_stride);
+  // Likewise all squared distances; those of the padding are to the origin.
+  void (*all_squared_distances)(const Panels&, const float* rows, size_t n_rows, size_t stride, float* out,
+                                size_t out_stride);
+  // out[i] = squared norm of row i.
+  void (*squared_norms)(const float* rows, size_t n_rows, size_t stride, size_t dim, float* out);
+  // out[j] = squared distance of `row` to codeword tokens[j] of a row-major codebook.
+  void (*squared_distances)(const float* row, const float* codewords, size_t dim, const uint32_t* tokens,
+                            size_t count, float* out);
+};
+
+const KernelTable* scalar_kernels();
+const KernelTable* avx2_kernels();    // null where not built for x86-64
+const KernelTable* avx512_kernels();  // likewise
+const KernelTable* neon_kernels();    // null where not built for AArch64
+
+}  // namespace puresid::simd

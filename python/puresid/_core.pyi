@@ -1,0 +1,44 @@
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+__version__: str
+
+class CapacityError(ValueError): ...
+
+def build_config() -> dict[str, Any]: ...
+def release_threads() -> None: ...
+def default_tiers(levels: int) -> list[list[int]]: ...
+def check_codebooks(codebooks: Sequence[npt.NDArray[np.float32]]) -> None: ...
+def assign(
+    vectors: npt.NDArray[np.float32],
+    codebooks: Sequence[npt.NDArray[np.float32]],
+    *,
+    method: str,
+    tiers: Sequence[Sequence[int]] | None,
+    complete: bool,
+    priority: npt.NDArray[np.float64] | None,
+    taken: npt.NDArray[np.uint32] | None,
+    max_distortion: float,
+    threads: int,
+    simd: str | None,
+    progress: Callable[[str, int, int], object] | None,
+) -> tuple[
+    npt.NDArray[np.uint16] | npt.NDArray[np.uint32],
+    npt.NDArray[np.int8],
+    npt.NDArray[np.float32],
+    npt.NDArray[np.uint32],
+    float,
+]: ...
+def train_residual_kmeans(
+    vectors: npt.NDArray[np.float32],
+    *,
+    sizes: Sequence[int],
+    n_iter: int,
+    seed: int,
+    threads: int,
+    simd: str | None,
+    progress: Callable[[str, int, int], object] | None,
+) -> list[tuple[npt.NDArray[np.float32], list[float]]]: ...

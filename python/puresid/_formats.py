@@ -1,0 +1,339 @@
+"""How Parquet and ``.index.json`` hold vectors and SIDs; `puresid.files` is the way in.
+
+Nothing here loops over items in Python where numpy or Arrow can do it; SIDs as JSON text are taken
+a level at a time, so that a label is parsed once however many items have it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import string
+from itertools import chain
+from typing import IO, Any, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+PathLike: TypeAlias = "str | os.PathLike[str]"
+Array: TypeAlias = NDArray[Any]
+
+_JSON_BLOCK = 65_536  # rows turned into text at a time, so that memory does not grow with the file
+_LABEL = re.compile(r"<([a-z])_(0|[1-9][0-9]{0,9})>")
+
+
+class CorruptFileError(ValueError):
+    """A file is cut short, damaged, or not of the format that its name announces."""
+
+
+def import_pyarrow() -> tuple[Any, Any]:
+    """Import pyarrow and its Parquet module, or say how to get them.
+
+    Returns
+    -------
+    tuple of two modules
+        ``pyarrow`` and ``pyarrow.parquet``.
+
+    Raises
+    ------
+    ImportError
+        pyarrow is not installed.
+    """
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ImportError as error:
+        raise ImportError('Parquet files need pyarrow: pip install "puresid[parquet]"') from error
+    return pyarrow, pyarrow.parquet
+
+
+def read_parquet(path: PathLike, column: str | None, what: str) -> Array:
+    """Read one column of equally long lists of numbers.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+    column : str, optional
+        The column's name; by default the only one that is suitable.
+    what : {"vectors", "tokens"}
+        Lists of floats or fixed-length binary of float32, or lists of integers.
+
+    Returns
+    -------
+    ndarray, shape (N, D)
+        Of the column's own type.
+
+    Raises
+    ------
+    ValueError
+        No such column or several, a missing value, or rows of different lengths.
+    CorruptFileError
+        The file is cut short or damaged.
+    ImportError
+        pyarrow is not installed.
+    OSError
+        The file cannot be opened.
+    """
+    pa, parquet = import_pyarrow()
+    with open(path, "rb"):
+        pass  # what cannot be opened is an OSError; what fails after this is the content's fault
+    try:
+        with parquet.ParquetFile(path) as file:
+            field = _choose_column(pa, file.schema_arrow, path, column, what)
+            rows: Array | None = None
+            end = 0
+            for batch in file.iter_batches(columns=[field.name]):
+                chunk = batch.column(batch.schema.get_field_index(field.name))
+                if len(chunk) == 0:
+                    continue
+                place = f"{path}: column {field.name!r}, row "
+                block = _matrix(pa, chunk, None if rows is None else rows.shape[1], place, end)
+                if rows is None:
+                    rows = np.empty((file.metadata.num_rows, block.shape[1]), block.dtype)
+                rows[end : end + len(block)] = block
+                end += len(block)
+            if rows is None:
+                return _no_rows(pa, field, path)
+    except (pa.ArrowException, OSError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CorruptFileError(f"{path} cannot be read as Parquet: {reason}") from error
+    if end != len(rows):
+        raise CorruptFileError(f"{path} announces {len(rows)} rows and holds {end}")
+    return rows
+
+
+def _choose_column(pa: Any, schema: Any, path: PathLike, column: str | None, what: str) -> Any:
+    suitable = [field for field in schema if _is_suitable(pa, field.type, what)]
+    listing = ", ".join(f"{field.name} ({field.type})" for field in schema) or "none"
+    named = suitable if column is None else [field for field in schema if field.name == column]
+    if column is None and len(named) != 1:
+        count = "no column" if not named else f"{len(named)} columns"
+        raise ValueError(
+            f"{path} has {count} of {what}, and exactly one must be chosen; its columns: {listing}"
+        )
+    if len(named) != 1:
+        count = "no column" if not named else f"{len(named)} columns"
+        raise ValueError(f"{path} has {count} named {column!r}; its columns: {listing}")
+    if named[0] not in suitable:
+        raise ValueError(
+            f"{path}: column {column!r} is of type {named[0].type}, which holds no {what}; "
+            f"its columns: {listing}"
+        )
+    return named[0]
+
+
+def _is_list(pa: Any, kind: Any) -> bool:
+    types = pa.types
+    return bool(types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind))
+
+
+def _is_suitable(pa: Any, kind: Any, what: str) -> bool:
+    if _is_list(pa, kind):
+        inner = kind.value_type
+        return bool(
+            pa.types.is_floating(inner) if what == "vectors" else pa.types.is_integer(inner)
+        )
+    binary = pa.types.is_fixed_size_binary(kind)
+    return bool(what == "vectors" and binary and kind.byte_width % 4 == 0)
+
+
+def _no_rows(pa: Any, field: Any, path: PathLike) -> Array:
+    if pa.types.is_fixed_size_list(field.type):
+        return np.empty((0, field.type.list_size), field.type.value_type.to_pandas_dtype())
+    if pa.types.is_fixed_size_binary(field.type):
+        return np.empty((0, field.type.byte_width // 4), np.float32)
+    raise ValueError(f"{path} has no rows, so the length of {field.name!r} is unknown")
+
+
+def _matrix(pa: Any, chunk: Any, width: int | None, place: str, first: int) -> Array:
+    """Turn one piece of a column into a matrix; `place` and `first` are for the error messages."""
+    if chunk.null_count:
+        row = int(np.argmax(chunk.is_null().to_numpy(zero_copy_only=False)))
+        raise ValueError(f"{place}{first + row}: the value is missing (null)")
+    if pa.types.is_fixed_size_binary(chunk.type):
+        step = chunk.type.byte_width
+        # Through bytes: a slice of a buffer need not be aligned for float32.
+        data = np.frombuffer(chunk.buffers()[1], np.uint8, len(chunk) * step, chunk.offset * step)
+        return data.view("<f4").reshape(len(chunk), step // 4)
+    if pa.types.is_fixed_size_list(chunk.type):
+        width = chunk.type.list_size
+    else:
+        lengths = chunk.value_lengths().to_numpy()
+        width = int(lengths[0]) if width is None else width
+        if (lengths != width).any():
+            row = int(np.argmax(lengths != width))
+            raise ValueError(
+                f"{place}{first + row}: {lengths[row]} values; the rows before have {width}"
+            )
+    values = chunk.flatten()
+    if values.null_count:
+        row = int(np.argmax(values.is_null().to_numpy(zero_copy_only=False))) // width
+        raise ValueError(f"{place}{first + row}: one of its values is missing (null)")
+    matrix: Array = values.to_numpy().reshape(len(chunk), width)
+    return matrix
+
+
+def sid_table(sids: Array, stages: Array | None, distortion: Array | None) -> Any:
+    """Make the Arrow table of a SID file.
+
+    Parameters
+    ----------
+    sids : ndarray of uint16 or uint32, shape (N, L)
+        One row per item.
+    stages, distortion : ndarray, shape (N,), optional
+        Further columns.
+
+    Returns
+    -------
+    pyarrow.Table
+        The columns ``item``, ``sid`` and, where given, ``stage`` and ``distortion``.
+
+    Raises
+    ------
+    ImportError
+        pyarrow is not installed.
+    """
+    pa, _ = import_pyarrow()
+    tokens = pa.array(np.ascontiguousarray(sids).reshape(-1))
+    columns = {
+        "item": pa.array(np.arange(len(sids), dtype=np.int64)),
+        "sid": pa.FixedSizeListArray.from_arrays(tokens, sids.shape[1]),
+    }
+    if stages is not None:
+        columns["stage"] = pa.array(np.asarray(stages, dtype=np.int8))
+    if distortion is not None:
+        columns["distortion"] = pa.array(np.asarray(distortion, dtype=np.float32))
+    return pa.table(columns)
+
+
+def check_letters(path: PathLike, n_levels: int) -> None:
+    """Refuse more levels than ``.index.json`` has letters.
+
+    Parameters
+    ----------
+    path : str or path
+        For the message.
+    n_levels : int
+        The tokens per SID.
+
+    Raises
+    ------
+    ValueError
+        There are more than 26.
+    """
+    if n_levels > len(string.ascii_lowercase):
+        raise ValueError(
+            f"{path}: .index.json names levels by the letters a to z, at most 26; "
+            f"these SIDs have {n_levels} levels"
+        )
+
+
+def write_index_json(handle: IO[bytes], sids: Array) -> None:
+    """Write ``{"0": ["<a_183>", "<b_70>"], …}``, one item to a line.
+
+    Parameters
+    ----------
+    handle : binary file
+        Open for writing.
+    sids : ndarray of integers, shape (N, L)
+        One row per item; at most 26 levels.
+
+    Raises
+    ------
+    OSError
+        Writing failed.
+    """
+    handle.write(b"{")
+    for first in range(0, len(sids), _JSON_BLOCK):
+        block = sids[first : first + _JSON_BLOCK]
+        labels = []
+        for letter, tokens in zip(string.ascii_lowercase, block.T, strict=False):
+            used, places = np.unique(tokens, return_inverse=True)
+            texts = [f'"<{letter}_{token}>"' for token in used.tolist()]
+            labels.append(np.array(texts, dtype=object)[places].tolist())
+        keys = range(first, first + len(block))
+        lines = [f'"{key}": [{", ".join(row)}]' for key, *row in zip(keys, *labels, strict=True)]
+        handle.write((",\n" if first else "\n").encode() + ",\n".join(lines).encode())
+    handle.write(b"\n}\n")
+
+
+def read_index_json(path: PathLike) -> Array:
+    """Read the SIDs of an ``.index.json`` file, in the order of its keys as numbers.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    ndarray of int64, shape (N, L)
+        The tokens.
+
+    Raises
+    ------
+    ValueError
+        Keys that are not 0, 1, 2 …, rows of different lengths, or a label that is no token.
+    CorruptFileError
+        It is not JSON, or has a key twice.
+    OSError
+        The file cannot be opened.
+    """
+    with open(path, "rb") as handle:
+        text = handle.read()
+    try:
+        data = json.loads(text, object_pairs_hook=_unique_keys)
+    except (ValueError, RecursionError) as error:
+        raise CorruptFileError(f"{path} is not a JSON index of SIDs: {error}") from error
+    if not isinstance(data, dict) or not data:
+        raise ValueError(f'{path} holds no SIDs; expected {{"0": ["<a_183>", "<b_70>"], …}}')
+    keys = list(map(str, range(len(data))))
+    if not data.keys() >= set(keys):
+        missing = next(key for key in keys if key not in data)
+        raise ValueError(
+            f'{path} has {len(data)} keys, and "{missing}" is not among them; '
+            "the keys are the row numbers, from 0"
+        )
+    rows = list(map(data.__getitem__, keys))
+    if not (isinstance(rows[0], list) and rows[0]):
+        raise ValueError(f'{path}: "0" has no list of tokens')
+    width = len(rows[0])
+    check_letters(path, width)
+    if set(map(type, rows)) != {list} or set(map(len, rows)) != {width}:
+        key = next(key for key in keys if type(data[key]) is not list or len(data[key]) != width)
+        raise ValueError(f'{path}: "{key}" is not a list of {width} tokens, as "0" is')
+    flat = list(chain.from_iterable(rows))
+    levels = [_tokens(flat[level::width], level, path) for level in range(width)]
+    return np.stack(levels, axis=1)
+
+
+def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    data = dict(pairs)
+    if len(data) != len(pairs):
+        raise ValueError("a key stands in it twice")
+    return data
+
+
+def _tokens(labels: list[Any], level: int, path: PathLike) -> Array:
+    letter = string.ascii_lowercase[level]
+    parsed: dict[str, int] = {}
+    try:
+        different = dict.fromkeys(labels)
+    except TypeError:  # a list or an object stands where a label should
+        different = dict.fromkeys(map(str, labels))
+    for label in different:
+        match = _LABEL.fullmatch(label) if isinstance(label, str) else None
+        if match is None or match[1] != letter:
+            _refuse_label(labels, label, level, path)
+        parsed[label] = int(match[2])
+    return np.fromiter(map(parsed.__getitem__, labels), np.int64, len(labels))
+
+
+def _refuse_label(labels: list[Any], label: Any, level: int, path: PathLike) -> NoReturn:
+    row = next(row for row, other in enumerate(labels) if other == label or str(other) == label)
+    letter = string.ascii_lowercase[level]
+    raise ValueError(
+        f'{path}: "{row}" has {label!r} at level {level}; expected a label such as "<{letter}_0>"'
+    )

@@ -1,0 +1,141 @@
+"""Turns what users have into what the core takes, on purpose and with words.
+
+The core accepts C-ordered arrays of one dtype and nothing else; every conversion happens here.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+SidsArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
+
+_EXACT_IN_FLOAT64 = 2**53
+
+
+def to_numpy(values: Any) -> Any:
+    """Return a torch tensor as a NumPy array, and anything else unchanged. Never imports torch."""
+    torch = sys.modules.get("torch")
+    if torch is not None and isinstance(values, torch.Tensor):
+        values = values.detach().cpu()
+        if values.dtype == torch.bfloat16:  # NumPy has no such type
+            values = values.float()
+        return values.numpy()
+    return values
+
+
+def float_matrix(values: Any, name: str) -> npt.NDArray[np.float32]:
+    """Convert to a C-ordered float32 matrix.
+
+    Parameters
+    ----------
+    values : array_like, shape (N, D)
+        Real numbers of any integer or floating dtype, byte order and strides, or a torch tensor.
+    name : str
+        How errors call it.
+
+    Returns
+    -------
+    ndarray, shape (N, D), float32
+        Without a copy where `values` already is one.
+
+    Raises
+    ------
+    TypeError
+        If the values are not real numbers.
+    ValueError
+        If there are not two dimensions.
+    """
+    try:
+        array = np.asarray(to_numpy(values))
+    except ValueError as error:
+        raise ValueError(f"{name} is ragged: its rows have different lengths") from error
+    if array.ndim != 2:
+        raise ValueError(
+            f"{name} has {array.ndim} dimension{'s' * (array.ndim != 1)}; "
+            "2 are needed: one row of numbers per item"
+        )
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"{name} has dtype {array.dtype}; real numbers are needed")
+    if array.shape[1] == 0:
+        raise ValueError(f"{name} has dimension 0; at least 1 is needed")
+    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which the core refuses
+        return np.ascontiguousarray(array, dtype=np.float32)
+
+
+def priorities(values: Any, items: int) -> npt.NDArray[np.float64]:
+    """Convert to one float64 per item that orders as `values` do.
+
+    Parameters
+    ----------
+    values : array_like, shape (items,)
+        Integers or floats, higher first.
+    items : int
+        How many there must be.
+
+    Returns
+    -------
+    ndarray, shape (items,), float64
+
+    Raises
+    ------
+    TypeError
+        If the values are not real numbers.
+    ValueError
+        If there are not `items` of them.
+    """
+    array = np.asarray(to_numpy(values))
+    if array.shape != (items,):
+        raise ValueError(f"priority has shape {array.shape}; vectors has {items} rows")
+    if array.dtype.kind not in "biuf":
+        raise TypeError(f"priority has dtype {array.dtype}; real numbers are needed")
+    wide_integers = array.dtype.kind in "iu" and array.dtype.itemsize == 8 and items > 0
+    wide_floats = array.dtype.kind == "f" and array.dtype.itemsize > 8
+    if wide_floats or (
+        wide_integers
+        and (int(array.max()) > _EXACT_IN_FLOAT64 or int(array.min()) < -_EXACT_IN_FLOAT64)
+    ):
+        if wide_floats and np.isnan(array).any():
+            raise ValueError(f"priority[{int(np.isnan(array).argmax())}] is NaN")
+        array = np.unique(array, return_inverse=True)[1]  # float64 would merge neighbours
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
+def token_matrix(values: Any, columns: int, name: str) -> npt.NDArray[np.uint32]:
+    """Convert to a C-ordered uint32 matrix of tokens.
+
+    Parameters
+    ----------
+    values : array_like, shape (M, columns)
+        Integers from 0 to 2**32 - 1.
+    columns : int
+        Tokens per row.
+    name : str
+        How errors call it.
+
+    Returns
+    -------
+    ndarray, shape (M, columns), uint32
+
+    Raises
+    ------
+    TypeError
+        If the values are not integers.
+    ValueError
+        If the shape is another or a value is out of range.
+    """
+    array = np.asarray(to_numpy(values))
+    if array.size == 0 and array.ndim <= 2:
+        return np.empty((0, columns), dtype=np.uint32)
+    if array.ndim != 2 or array.shape[1] != columns:
+        raise ValueError(f"{name} has shape {array.shape}; (rows, {columns}) is needed")
+    if array.dtype.kind not in "iu":
+        raise TypeError(f"{name} has dtype {array.dtype}; integer tokens are needed")
+    for bad in (int(array.min()), int(array.max())):
+        if not 0 <= bad < 2**32:
+            row = int(np.argwhere(array == bad)[0, 0])
+            raise ValueError(f"{name}[{row}] has token {bad}; tokens run from 0 to 2**32 - 1")
+    return np.ascontiguousarray(array, dtype=np.uint32)

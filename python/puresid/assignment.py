@@ -1,0 +1,202 @@
+"""`assign`: a SID for every item, and what came of it."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from puresid import _core
+from puresid.arrays import SidsArray, float_matrix, priorities, token_matrix
+from puresid.codebooks import Codebooks
+from puresid.config import progress_bar, simd, thread_count
+from puresid.summary import AssignmentSummary, summarise
+
+__all__ = ["Assignment", "AssignmentSummary", "assign"]
+
+METHODS = ("ecm", "rrs", "nearest", "suffix")
+
+
+@dataclass(frozen=True, eq=False)
+class Assignment:
+    """What `assign` found. Row i of each array belongs to row i of the vectors.
+
+    Attributes
+    ----------
+    sids : ndarray, shape (N, L), uint16 or uint32
+        One token per level; uint32 where a codebook has more than 65,536 codewords. For
+        ``method="suffix"`` shape (N, L + 1), the counter last.
+    stages : ndarray, shape (N,), int8
+        How each item got its SID: 0 nearest, t tier t, ``len(tiers) + 1`` completion, -1 left on the
+        nearest SID, which another item owns (``complete=False`` and ``method="nearest"`` only).
+    distortion : ndarray, shape (N,), float32
+        Squared distance between each vector and the sum of its codewords.
+    method : str
+        As given.
+    tiers : tuple of tuple of int
+        As used.
+    sizes : tuple of int
+        Codewords per level.
+    n_taken : int
+        Rows of `taken`.
+    nearest_distortion : float
+        Mean squared distance between the vectors and their nearest SIDs; NaN without items.
+    """
+
+    sids: SidsArray
+    stages: npt.NDArray[np.int8]
+    distortion: npt.NDArray[np.float32]
+    method: str
+    tiers: tuple[tuple[int, ...], ...]
+    sizes: tuple[int, ...]
+    n_taken: int
+    nearest_distortion: float
+
+    def summary(self) -> AssignmentSummary:
+        """Count what happened; `str` of the answer is a small table."""
+        return summarise(self)
+
+
+def _checked_tiers(tiers: Any, n_levels: int) -> list[list[int]]:
+    if tiers is None:
+        return _core.default_tiers(n_levels)
+    checked = []
+    for number, tier in enumerate(tiers):
+        if isinstance(tier, (str, bytes)) or not hasattr(tier, "__iter__"):
+            raise TypeError(f"tiers[{number}] is {tier!r}; one integer per level is needed")
+        widths = []
+        for level, width in enumerate(tier):
+            try:
+                widths.append(operator.index(width))
+            except TypeError:
+                raise TypeError(
+                    f"tiers[{number}][{level}] is {width!r}; an integer is needed"
+                ) from None
+            if widths[-1] < 1:
+                raise ValueError(f"tiers[{number}][{level}] is {width}; at least 1 is needed")
+        checked.append([min(width, 2**32) for width in widths])
+    return checked
+
+
+def _with_counter(
+    sids: SidsArray, counter: npt.NDArray[np.uint32]
+) -> SidsArray:
+    wide = sids.dtype == np.uint32 or (counter.size > 0 and int(counter.max()) > 0xFFFF)
+    columns = np.empty((len(sids), sids.shape[1] + 1), dtype=np.uint32 if wide else np.uint16)
+    columns[:, :-1] = sids
+    columns[:, -1] = counter
+    return columns
+
+
+def assign(
+    vectors: Any,
+    codebooks: Codebooks | Sequence[Any],
+    method: str = "ecm",
+    *,
+    tiers: Sequence[Sequence[int]] | None = None,
+    complete: bool = True,
+    priority: Any = None,
+    taken: Any = None,
+    max_distortion: float | None = None,
+    threads: int | None = None,
+    progress: bool = False,
+) -> Assignment:
+    """Give every item a semantic ID that no other item has.
+
+    Each vector is quantised greedily. Of the items that meet at a SID the first in priority order
+    owns it; the others take the first free SID among their own candidates, tier by tier, and whoever
+    is left walks down to the nearest prefix with a free SID. The same input gives the same bytes
+    whatever the threads, the instruction set or the other items' order in memory.
+
+    Parameters
+    ----------
+    vectors : array_like, shape (N, D)
+        Real numbers or a torch tensor; converted to float32.
+    codebooks : Codebooks or sequence of array_like
+        One (K_l, D) array per level.
+    method : {"ecm", "rrs", "nearest", "suffix"}
+        ``"ecm"``, exhaustive candidate matching: candidates by ascending sum of the distances per
+        level. ``"rrs"``, recursive residual searching: candidates in the order of a depth-first walk
+        over residuals. ``"nearest"``: conflicts stay. ``"suffix"``, the field's baseline: one more
+        column that counts 0, 1, 2, … within each group of equal nearest SIDs, in priority order.
+    tiers : sequence of sequence of int, optional
+        ``k_l`` per level of each tier, cut at ``K_l``. Default: the paper's authors'
+        ``((1, …, 1, 10), (5, …, 5, 20))``.
+    complete : bool
+        Whether items that no tier served get a SID all the same. Otherwise they keep their nearest
+        SID, stage -1.
+    priority : array_like, shape (N,), optional
+        Higher first, equal ones in row order. Default: row order.
+    taken : array_like of int, shape (M, L), optional
+        Published SIDs, which are never given out. For ``"suffix"`` shape (M, L + 1).
+    max_distortion : float, optional
+        Tiers pass over candidates of a greater squared distortion. Completion does not.
+    threads : int, optional
+        Default: as many as the process may use.
+    progress : bool
+        Whether to draw bars on stderr.
+
+    Returns
+    -------
+    Assignment
+
+    Raises
+    ------
+    CapacityError
+        If there are more items and taken SIDs than the codebooks have SIDs; before any work.
+    TypeError
+        If an argument is of the wrong kind.
+    ValueError
+        If shapes do not fit, or a value is NaN, infinite or out of range (naming the place).
+    KeyboardInterrupt
+        On Ctrl-C, within half a second.
+
+    References
+    ----------
+    Zhang, Li, McAuley & Hou, "Purely Semantic Indexing for LLM-based Generative Recommendation and
+    Retrieval", arXiv 2509.16446.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> levels = [np.array([[0.0], [8.0]]), np.array([[0.0], [1.0]])]
+    >>> assign(np.array([[8.1], [8.1], [0.2]]), levels).sids.tolist()
+    [[1, 0], [1, 1], [0, 0]]
+    """
+    if not isinstance(method, str) or method not in METHODS:
+        raise ValueError(f"method is {method!r}; it must be one of {', '.join(map(repr, METHODS))}")
+    books = codebooks if isinstance(codebooks, Codebooks) else Codebooks(codebooks)
+    rows = float_matrix(vectors, "vectors")
+    widths = _checked_tiers(tiers, books.n_levels)
+    columns = books.n_levels + (method == "suffix")
+    used = None if taken is None else token_matrix(taken, columns, "taken")
+    limit = math.inf if max_distortion is None else float(max_distortion)
+    with progress_bar(progress) as report:
+        sids, stages, distortion, counter, nearest_sum = _core.assign(
+            rows,
+            books.levels,
+            method=method,
+            tiers=widths,
+            complete=bool(complete),
+            priority=None if priority is None else priorities(priority, len(rows)),
+            taken=used,
+            max_distortion=limit,
+            threads=thread_count(threads),
+            simd=simd(),
+            progress=report,
+        )
+    return Assignment(
+        sids=_with_counter(sids, counter) if method == "suffix" else sids,
+        stages=stages,
+        distortion=distortion,
+        method=method,
+        tiers=tuple(tuple(map(min, tier, books.sizes)) for tier in widths),
+        sizes=books.sizes,
+        n_taken=0 if used is None else len(used),
+        nearest_distortion=nearest_sum / len(rows) if len(rows) else math.nan,
+    )

@@ -1,0 +1,306 @@
+"""The command line: ``puresid fit``, ``assign``, ``inspect`` and ``demo``.
+
+Results go to stdout, errors and progress to stderr. Exit codes: 0 done, 2 bad input, 3 more items
+than SIDs, 5 a file that is cut short or damaged, 130 interrupted. A command imports for itself what
+is slow to import.
+"""
+
+from __future__ import annotations
+
+import errno
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+import click
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from puresid import Codebooks
+
+BAD_INPUT = 2
+CAPACITY = 3
+CORRUPT = 5
+INTERRUPTED = 130
+
+CODEBOOK_SUFFIXES = (".safetensors",)
+METHODS = ("ecm", "rrs", "nearest", "suffix")
+
+_FILE = click.Path(dir_okay=False, path_type=Path)
+_THREADS = click.option(
+    "--threads",
+    type=click.IntRange(min=1),
+    help="Threads to use. [default: what the process may use]",
+)
+_COLUMN = click.option(
+    "--column", help="Parquet column with the vectors. [default: the only suitable one]"
+)
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    try:
+        numbers = tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise click.BadParameter(f"{text!r} is not a list of numbers such as 5,5,20") from None
+    if min(numbers) < 1:
+        raise click.BadParameter(f"{text!r} has a number below 1")
+    return numbers
+
+
+def _read_sizes(ctx: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
+    return _numbers(text)
+
+
+def _read_tiers(
+    ctx: click.Context, option: click.Parameter, text: str | None
+) -> tuple[tuple[int, ...], ...] | None:
+    if text is None:
+        return None
+    return tuple(_numbers(part) for part in text.split(";")) if text.strip() else ()
+
+
+class _Group(click.Group):
+    """Turns what the library raises into one line on stderr and an exit code."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that was named."""
+        from puresid import CapacityError
+        from puresid.files import CorruptFileError
+
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            raise click.exceptions.Exit(INTERRUPTED) from None
+        except CapacityError as error:
+            _fail(str(error), CAPACITY)
+        except CorruptFileError as error:
+            _fail(str(error), CORRUPT)
+        except OSError as error:
+            if error.errno == errno.EPIPE:  # the reader of our output has gone: click's business
+                raise
+            named = error.filename is not None and error.strerror is not None
+            _fail(f"{error.filename}: {error.strerror}" if named else str(error), BAD_INPUT)
+        except (ValueError, TypeError, ImportError) as error:
+            _fail(str(error), BAD_INPUT)
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    click.echo(f"puresid: error: {' '.join(message.split())}", err=True)
+    raise click.exceptions.Exit(code)
+
+
+@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="puresid", prog_name="puresid")
+def main() -> None:
+    """Give every item of a catalogue a semantic ID (SID) that no other item has."""
+
+
+@main.command()
+@click.argument("vectors", type=_FILE)
+@click.option("-o", "--output", type=_FILE, required=True, help="Codebooks to write, .safetensors.")
+@click.option("--levels", type=click.IntRange(min=1), help="Tokens per SID. [default: 3]")
+@click.option(
+    "--codebook-size",
+    callback=_read_sizes,
+    default="256",
+    show_default=True,
+    help="Codewords per level; 256,256,512 sets each level's own.",
+)
+@click.option("--n-iter", type=click.IntRange(min=1), default=25, show_default=True)
+@click.option("--random-state", type=int, default=0, show_default=True)
+@_THREADS
+@_COLUMN
+def fit(
+    vectors: Path,
+    output: Path,
+    levels: int | None,
+    codebook_size: tuple[int, ...],
+    n_iter: int,
+    random_state: int,
+    threads: int | None,
+    column: str | None,
+) -> None:
+    """Train codebooks on VECTORS (.npy or .parquet) by residual k-means."""
+    from puresid import RQKMeans
+    from puresid.files import check_writable, read_vectors
+
+    sizes = codebook_size * (levels or 3) if len(codebook_size) == 1 else codebook_size
+    if levels not in (None, len(sizes)):
+        raise ValueError(f"--codebook-size names {len(sizes)} levels and --levels {levels}")
+    check_writable(output, suffixes=CODEBOOK_SUFFIXES)
+    _keep_inputs(output, vectors)
+    trainer = RQKMeans(
+        len(sizes),
+        sizes,
+        n_iter=n_iter,
+        random_state=random_state,
+        threads=threads,
+        progress=_progress(),
+    )
+    trainer.fit(read_vectors(vectors, column=column))
+    trainer.codebooks.save(output)
+    for level, (size, errors) in enumerate(zip(sizes, trainer.history, strict=True)):
+        click.echo(f"level {level}: {size} codewords, mean squared distance {errors[-1]:.6g}")
+    click.echo(f"wrote {output}")
+
+
+@main.command()
+@click.argument("vectors", type=_FILE)
+@click.option("--codebooks", type=_FILE, required=True, help="Codebooks, .safetensors.")
+@click.option(
+    "-o", "--output", type=_FILE, required=True, help="SIDs to write: .npy, .parquet, .index.json."
+)
+@click.option("--method", type=click.Choice(METHODS), default="ecm", show_default=True)
+@click.option(
+    "--tiers",
+    callback=_read_tiers,
+    help='Tokens per level in each widening of the search, such as "1,1,10;5,5,20".',
+)
+@click.option("--taken", type=_FILE, help="Published SIDs, which are not given out again.")
+@click.option("--priority", type=_FILE, help="One number per item, .npy; higher comes first.")
+@click.option("--max-distortion", type=float, help="Squared distortion that tiers stay below.")
+@click.option("--no-complete", is_flag=True, help="Leave what the tiers leave on a shared SID.")
+@_THREADS
+@_COLUMN
+def assign(
+    vectors: Path,
+    codebooks: Path,
+    output: Path,
+    method: str,
+    tiers: tuple[tuple[int, ...], ...] | None,
+    taken: Path | None,
+    priority: Path | None,
+    max_distortion: float | None,
+    no_complete: bool,
+    threads: int | None,
+    column: str | None,
+) -> None:
+    """Give each row of VECTORS (.npy or .parquet) a SID of its own."""
+    import puresid
+    from puresid.files import check_writable, read_npy, read_sids, read_vectors, write_sids
+
+    _keep_inputs(output, vectors, taken, priority)
+    books = _load_codebooks(codebooks)
+    check_writable(output, n_levels=books.n_levels + (method == "suffix"))
+    result = puresid.assign(
+        read_vectors(vectors, column=column),
+        books,
+        method,
+        tiers=tiers,
+        complete=not no_complete,
+        priority=None if priority is None else read_npy(priority),
+        taken=None if taken is None else read_sids(taken),
+        max_distortion=max_distortion,
+        threads=threads,
+        progress=_progress(),
+    )
+    write_sids(output, result.sids, stages=result.stages, distortion=result.distortion)
+    click.echo(str(result.summary()))
+    click.echo(f"wrote {output}")
+
+
+@main.command()
+@click.argument("file", type=_FILE)
+def inspect(file: Path) -> None:
+    """Say what FILE holds: codebooks (.safetensors) or SIDs (.npy, .parquet, .index.json)."""
+    from puresid.files import SID_SUFFIXES, read_sids
+
+    name = file.name.lower()
+    if name.endswith(CODEBOOK_SUFFIXES):
+        lines = _describe_codebooks(_load_codebooks(file))
+    elif name.endswith(SID_SUFFIXES):
+        lines = _describe_sids(read_sids(file))
+    else:
+        known = ", ".join(CODEBOOK_SUFFIXES + SID_SUFFIXES)
+        raise ValueError(f"{file} has an unknown ending; the known ones are {known}")
+    click.echo("\n".join([str(file), *lines]))
+
+
+@main.command()
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("puresid-demo"),
+    show_default=True,
+    help="Folder for the files that it makes.",
+)
+@_THREADS
+def demo(output: Path, threads: int | None) -> None:
+    """Index the documentation of Python's standard library and show its SIDs."""
+    from puresid.demo import run_demo
+
+    run_demo(output, threads=threads, echo=click.echo, progress=_progress())
+
+
+def _progress() -> bool:
+    return sys.stderr.isatty()
+
+
+def _keep_inputs(output: Path, *inputs: Path | None) -> None:
+    if output.resolve() in [path.resolve() for path in inputs if path is not None]:
+        raise ValueError(f"{output} is an input; writing the output there would destroy it")
+
+
+def _load_codebooks(path: Path) -> Codebooks:
+    from safetensors import SafetensorError
+
+    from puresid import Codebooks
+    from puresid.files import CorruptFileError
+
+    try:
+        return Codebooks.load(path)
+    except SafetensorError as error:
+        raise CorruptFileError(f"{path}: {error}") from error
+    except ValueError as error:
+        if isinstance(error.__cause__, SafetensorError):
+            raise CorruptFileError(str(error)) from error
+        raise
+
+
+def _describe_codebooks(codebooks: Codebooks) -> list[str]:
+    return [
+        f"  levels     {codebooks.n_levels}",
+        f"  sizes      {' x '.join(map(str, codebooks.sizes))}",
+        f"  dimension  {codebooks.dim}",
+        f"  capacity   {codebooks.capacity:,}",
+    ]
+
+
+def _describe_sids(sids: NDArray[Any], most: int = 3) -> list[str]:
+    import numpy as np
+
+    items, n_levels = sids.shape
+    lines = [f"  items       {items:,}", f"  levels      {n_levels}"]
+    if items == 0:
+        return lines
+    used: list[str] = []
+    fullest: list[str] = []
+    group: NDArray[np.int64] = np.zeros(items, dtype=np.int64)
+    unique = 0
+    for level, tokens in enumerate(sids.T):
+        # A prefix gets a number below `items`, so that one more token always fits in 64 bits.
+        keys = group.astype(np.uint64) << np.uint64(32) | tokens.astype(np.uint64)
+        _, first, group, counts = np.unique(
+            keys, return_index=True, return_inverse=True, return_counts=True
+        )
+        unique = len(counts)
+        different = np.unique(tokens)
+        span = f"from {different[0]} to {different[-1]}"
+        used.append(f"    level {level}   {len(different):,}, {span}")
+        order = np.argsort(-counts, kind="stable")[: most if level + 1 < n_levels else 0]
+        fullest += [_prefix_line(sids[first[place], : level + 1], counts[place]) for place in order]
+    lines += [
+        f"  unique      {unique:,}",
+        f"  duplicates  {items - unique:,}",
+        "  tokens used",
+        *used,
+    ]
+    return lines + (["  fullest prefixes", *fullest] if fullest else [])
+
+
+def _prefix_line(prefix: Sequence[Any] | NDArray[Any], count: int) -> str:
+    return f"    {' '.join(f'{token:>5}' for token in prefix):<20}  {count:,} items"

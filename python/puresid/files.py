@@ -1,0 +1,357 @@
+"""Vectors in and SIDs out: ``.npy``, Parquet and ``.index.json``.
+
+Every file is written whole or not at all: to a temporary name in the folder of its target, synced,
+then renamed over it. Reading never unpickles. Only a Parquet file makes it import pyarrow.
+"""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import IO, Any
+
+import numpy as np
+
+from puresid._formats import (
+    Array,
+    CorruptFileError,
+    PathLike,
+    check_letters,
+    import_pyarrow,
+    read_index_json,
+    read_parquet,
+    sid_table,
+    write_index_json,
+)
+
+__all__ = [
+    "SID_SUFFIXES",
+    "VECTOR_SUFFIXES",
+    "CorruptFileError",
+    "atomic_write",
+    "check_writable",
+    "read_npy",
+    "read_sids",
+    "read_vectors",
+    "write_sids",
+]
+
+VECTOR_SUFFIXES = (".npy", ".parquet")
+SID_SUFFIXES = (".npy", ".parquet", ".index.json")
+
+
+def read_vectors(path: PathLike, *, column: str | None = None) -> Array:
+    """Read item vectors, one row per item.
+
+    Parameters
+    ----------
+    path : str or path
+        A ``.npy`` file, which is memory-mapped, or a ``.parquet`` file.
+    column : str, optional
+        The Parquet column with the vectors: lists of floats (of fixed size or all equally long), or
+        fixed-length binary that holds little-endian float32. By default the only such column.
+
+    Returns
+    -------
+    ndarray, shape (N, D)
+        In the file's row order and of the file's own type (any integer or float type from ``.npy``;
+        float16, float32 or float64 from Parquet). Read-only when it is memory-mapped.
+
+    Raises
+    ------
+    ValueError
+        Unknown suffix; not a matrix of numbers; no such column, or more than one to choose from; a
+        missing value, or a row longer or shorter than the first, with its row number.
+    CorruptFileError
+        The file is cut short or damaged. (A `ValueError` too.)
+    ImportError
+        A Parquet file is named and pyarrow is not installed.
+    OSError
+        The file cannot be opened.
+    """
+    if _suffix(path, VECTOR_SUFFIXES) == ".parquet":
+        return read_parquet(path, column, "vectors")
+    if column is not None:
+        raise ValueError(f"column is for Parquet files; {path} is a .npy file and has no columns")
+    vectors = read_npy(path)
+    if vectors.ndim != 2 or vectors.dtype.kind not in "fiu":
+        raise ValueError(
+            f"{path} holds an array of shape {vectors.shape} and type {vectors.dtype}; "
+            "vectors are a matrix of numbers, one row per item"
+        )
+    return vectors
+
+
+def read_sids(path: PathLike) -> Array:
+    """Read the SIDs of a file that `write_sids` wrote, or of one like it.
+
+    Parameters
+    ----------
+    path : str or path
+        ``.npy``, ``.parquet`` (its column ``sid``) or ``.index.json``.
+
+    Returns
+    -------
+    ndarray of uint16 or uint32, shape (N, L)
+        In the file's row order (``.index.json``: in the order of its keys as numbers). uint16 and
+        uint32 stay as they are; other integers become the smaller of the two that holds them.
+
+    Raises
+    ------
+    ValueError
+        Unknown suffix; not a matrix of tokens; rows of different lengths, with the row number.
+    CorruptFileError
+        The file is cut short or damaged. (A `ValueError` too.)
+    ImportError
+        A Parquet file is named and pyarrow is not installed.
+    OSError
+        The file cannot be opened.
+    """
+    suffix = _suffix(path, SID_SUFFIXES)
+    if suffix == ".parquet":
+        return _checked_sids(read_parquet(path, "sid", "tokens"), str(path))
+    if suffix == ".npy":
+        return np.array(_checked_sids(read_npy(path), str(path)))
+    return _checked_sids(read_index_json(path), str(path))
+
+
+def write_sids(
+    path: PathLike,
+    sids: Array,
+    *,
+    stages: Array | None = None,
+    distortion: Array | None = None,
+) -> None:
+    """Write SIDs so that a reader sees the old file or the whole new one, never a part.
+
+    Parameters
+    ----------
+    path : str or path
+        ``.npy``: the SIDs alone. ``.parquet``: the columns ``item`` (int64 row number), ``sid``
+        (list of fixed size of the tokens' type) and, where given, ``stage`` (int8) and
+        ``distortion`` (float32). ``.index.json``: ``{"0": ["<a_183>", "<b_70>"], …}``, a letter
+        per level.
+    sids : ndarray of integers, shape (N, L)
+        One row per item; tokens from 0 to 2**32 - 1.
+    stages, distortion : ndarray, shape (N,), optional
+        Kept by Parquet; the other two formats have no place for them.
+
+    Raises
+    ------
+    ValueError
+        Unknown suffix, another shape or type, or more than 26 levels for ``.index.json``.
+    ImportError
+        A Parquet file is named and pyarrow is not installed.
+    OSError
+        The file cannot be written; what stood at `path` before is then still there.
+    """
+    suffix = _suffix(path, SID_SUFFIXES)
+    sids = _checked_sids(np.asarray(sids), "sids")
+    for name, values in (("stages", stages), ("distortion", distortion)):
+        if values is not None and np.shape(values) != (len(sids),):
+            raise ValueError(
+                f"{name} has shape {np.shape(values)}; {len(sids)} items need shape ({len(sids)},)"
+            )
+    if suffix == ".parquet":
+        table = sid_table(sids, stages, distortion)
+        _, parquet = import_pyarrow()
+        with atomic_write(path) as handle:
+            parquet.write_table(table, handle)
+    elif suffix == ".npy":
+        with atomic_write(path) as handle:
+            np.lib.format.write_array(handle, np.ascontiguousarray(sids), allow_pickle=False)
+    else:
+        check_letters(path, sids.shape[1])
+        with atomic_write(path) as handle:
+            write_index_json(handle, sids)
+
+
+def check_writable(
+    path: PathLike, *, suffixes: tuple[str, ...] = SID_SUFFIXES, n_levels: int | None = None
+) -> None:
+    """Find out before the work starts whether its output can be written.
+
+    Parameters
+    ----------
+    path : str or path
+        The file to be written. It is not touched; a temporary file beside it comes and goes.
+    suffixes : tuple of str
+        The endings that the file may have.
+    n_levels : int, optional
+        The tokens per SID, where known: ``.index.json`` has letters for 26.
+
+    Raises
+    ------
+    ValueError
+        Unknown suffix, or too many levels for it.
+    ImportError
+        A Parquet file is named and pyarrow is not installed.
+    OSError
+        The folder does not exist or cannot be written to, or `path` is a folder.
+    """
+    suffix = _suffix(path, suffixes)
+    if suffix == ".parquet":
+        import_pyarrow()
+    if suffix == ".index.json" and n_levels is not None:
+        check_letters(path, n_levels)
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}")
+    if target.is_dir():
+        raise IsADirectoryError(f"cannot write {path}: it is a folder")
+    probe = _temporary_name(target)
+    try:
+        with open(probe, "xb"):
+            pass
+        probe.unlink()
+    except OSError as error:
+        raise type(error)(f"cannot write {path}: {error.strerror} ({target.parent})") from error
+
+
+@contextmanager
+def atomic_write(path: PathLike) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of `path` when the block ends without an error.
+
+    The bytes go to a temporary file in the same folder, are synced to the disk, and the file is
+    renamed over `path`; then the folder is synced. On any error, Ctrl-C included, the temporary
+    file is removed and `path` stays as it was. A symbolic link stays one: its target is replaced.
+
+    Parameters
+    ----------
+    path : str or path
+        The file to write.
+
+    Yields
+    ------
+    binary file
+        Open for writing.
+
+    Raises
+    ------
+    OSError
+        The file cannot be written.
+    """
+    target = Path(os.path.realpath(path))
+    temporary = _temporary_name(target)
+    handle = open(temporary, "xb")  # noqa: SIM115 (the file must be closed before its renaming)
+    try:
+        with handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.replace(temporary, target)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    _sync_folder(target.parent)
+
+
+def read_npy(path: PathLike) -> Array:
+    """Map a ``.npy`` file into memory, read-only, after checking that it is complete.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    ndarray
+        Of the file's shape, type and order.
+
+    Raises
+    ------
+    ValueError
+        The file holds Python objects or named fields.
+    CorruptFileError
+        It is not a ``.npy`` file, or is longer or shorter than its header says.
+    OSError
+        The file cannot be opened.
+    """
+    with open(path, "rb") as handle:
+        shape, fortran_order, dtype = _read_npy_header(handle, path)
+        start = handle.tell()
+        size = os.fstat(handle.fileno()).st_size - start
+    if dtype.hasobject or dtype.names is not None:
+        raise ValueError(f"{path} holds Python objects or named fields; a plain array is needed")
+    expected = math.prod(shape) * dtype.itemsize
+    if size != expected or min(shape, default=0) < 0:
+        raise CorruptFileError(
+            f"{path} is cut short or damaged: its header announces {shape} of {dtype}, "
+            f"{expected} bytes, and {size} bytes follow"
+        )
+    order = "F" if fortran_order else "C"
+    if size == 0:  # an empty range cannot be mapped
+        return np.empty(shape, dtype)
+    mapped = np.memmap(path, dtype, "r", offset=start, shape=shape, order=order)  # type: ignore[call-overload]
+    return np.asarray(mapped)
+
+
+def _read_npy_header(
+    handle: IO[bytes], path: PathLike
+) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    readers: dict[tuple[int, int], Callable[..., Any]] = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    try:
+        version = np.lib.format.read_magic(handle)
+        if version not in readers:  # 3.0 exists for field names outside Latin-1, refused anyway
+            raise ValueError(f"version {version} of the format is not one of 1.0 and 2.0")
+        shape, fortran_order, dtype = readers[version](handle)
+    except OSError:
+        raise
+    except Exception as error:  # a damaged header reaches Python's own parser: anything may come
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise CorruptFileError(f"{path} is not a .npy file: {reason}") from error
+    return shape, fortran_order, dtype
+
+
+def _suffix(path: PathLike, known: tuple[str, ...]) -> str:
+    name = os.fspath(path).lower()
+    for suffix in known:
+        if name.endswith(suffix):
+            return suffix
+    raise ValueError(f"{path} has an unknown ending; the known ones are {', '.join(known)}")
+
+
+def _temporary_name(target: Path) -> Path:
+    return target.parent / f".puresid-{secrets.token_hex(8)}.tmp"
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # a folder cannot be opened there, and renaming is journalled
+        return
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network and user-space file systems have no such call for folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(descriptor)
+
+
+def _checked_sids(sids: Array, where: str) -> Array:
+    if sids.ndim != 2 or sids.shape[1] == 0 or sids.dtype.kind not in "iu":
+        raise ValueError(
+            f"{where}: shape {sids.shape} and type {sids.dtype}; SIDs are a matrix of integers, "
+            "one row per item and one column per level"
+        )
+    if sids.dtype in (np.uint16, np.uint32) and sids.dtype.isnative:
+        return sids
+    lowest, highest = (int(sids.min()), int(sids.max())) if sids.size else (0, 0)
+    if lowest < 0 or highest > 0xFFFF_FFFF:
+        wrong = lowest if lowest < 0 else highest
+        row, level = np.argwhere(sids == wrong)[0]
+        raise ValueError(
+            f"{where}: row {row}, level {level} has token {wrong}; tokens go from 0 to 2**32 - 1"
+        )
+    return sids.astype(np.uint16 if highest <= 0xFFFF else np.uint32)

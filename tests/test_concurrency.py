@@ -1,0 +1,266 @@
+"""Ctrl-C, other Python threads, forks, and a process shared with torch.
+
+Times are printed, and measured against bounds far beyond what is promised: they tell a call that
+stops from one that does not, and decide nothing else.
+"""
+
+import os
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import puresid
+
+# Interrupts a call `delay` seconds after it began, from a thread of the same process.
+INTERRUPTED = """
+import os, signal, sys, threading, time
+import numpy as np, puresid
+
+kind, method, delay = {kind!r}, {method!r}, {delay}
+rng = np.random.default_rng(0)
+books = [rng.standard_normal((256, 32), dtype=np.float32) / (1 + l) for l in range(3)]
+block = rng.standard_normal((50_000, 32), dtype=np.float32)
+if kind == "spread":
+    vectors = np.tile(block, (100, 1))
+    vectors[:, 0] += np.arange(len(vectors), dtype=np.float32) * np.float32(1e-7)
+else:
+    vectors = np.zeros((5_000_000, 32), np.float32)
+sent = []
+
+def send():
+    time.sleep(delay)
+    sent.append(time.perf_counter())
+    os.kill(os.getpid(), signal.SIGINT)
+
+sender = threading.Thread(target=send, daemon=True)
+sender.start()
+try:
+    puresid.assign(vectors, books, method)
+except KeyboardInterrupt:
+    print("interrupted", time.perf_counter() - sent[0])
+else:
+    # No more than a signal that came too late.
+    print("returned", len(sent))
+    try:
+        sender.join()
+        time.sleep(1)
+    except KeyboardInterrupt:
+        pass
+result = puresid.assign(vectors[:1000], books, method)
+assert len(np.unique(result.sids, axis=0)) == 1000
+"""
+
+
+@pytest.mark.parametrize("kind", ["spread", "equal"])
+@pytest.mark.parametrize(("method", "delay"), [("ecm", 0.2), ("rrs", 0.2), ("ecm", 2.0)])
+def test_ctrl_c_stops_a_long_call(run_python, record_property, kind, method, delay):
+    script = INTERRUPTED.format(kind=kind, method=method, delay=delay)
+    what, number = run_python(script).split()
+    if what == "interrupted":
+        record_property("seconds from signal to KeyboardInterrupt", number)
+        print(f"{kind}, {method}, after {delay} s: KeyboardInterrupt {float(number):.3f} s later")
+        assert float(number) < 5
+    else:
+        # Allowed only for the late signal, where the call may be over before it.
+        assert number == "0", "the call swallowed the signal"
+        assert delay > 1
+
+
+def test_ctrl_c_stops_training(run_python):
+    script = """
+import os, signal, threading, time
+import numpy as np, puresid
+vectors = np.random.default_rng(0).standard_normal((200_000, 64), dtype=np.float32)
+
+def send():
+    time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGINT)
+
+threading.Thread(target=send, daemon=True).start()
+try:
+    puresid.RQKMeans(8, 1024, n_iter=1000).fit(vectors)
+except KeyboardInterrupt:
+    print("interrupted")
+"""
+    assert run_python(script) == "interrupted\n"
+
+
+@pytest.fixture(scope="module")
+def job() -> tuple[np.ndarray, puresid.Codebooks]:
+    rng = np.random.default_rng(0)
+    books = [rng.standard_normal((256, 32), dtype=np.float32) / (1 + level) for level in range(3)]
+    vectors = rng.standard_normal((200_000, 32), dtype=np.float32)
+    vectors[:20_000] = vectors[0]
+    return vectors, puresid.Codebooks(books)
+
+
+def test_another_python_thread_runs_meanwhile(job):
+    ticks: list[float] = []
+    stop = threading.Event()
+
+    def tick() -> None:
+        while not stop.wait(0.001):
+            ticks.append(time.perf_counter())
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    begin = time.perf_counter()
+    try:
+        puresid.assign(*job)
+    finally:
+        end = time.perf_counter()
+        stop.set()
+        ticker.join()
+    # In the middle half of the call: a call that holds the interpreter lets nothing run there.
+    quarter = (end - begin) / 4
+    assert [t for t in ticks if begin + quarter < t < end - quarter]
+
+
+def test_two_python_threads_at_once(job):
+    vectors, codebooks = job
+    parts = {
+        (method, half): vectors[:100_000] if half == 0 else vectors[100_000:]
+        for method in ("ecm", "rrs")
+        for half in (0, 1)
+    }
+    alone = {key: puresid.assign(part, codebooks, key[0], threads=2) for key, part in parts.items()}
+    together: dict[tuple[str, int], puresid.Assignment] = {}
+
+    def work(key: tuple[str, int]) -> None:
+        together[key] = puresid.assign(parts[key], codebooks, key[0], threads=2)
+
+    workers = [threading.Thread(target=work, args=(key,)) for key in parts]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert together.keys() == alone.keys()
+    for key, result in together.items():
+        np.testing.assert_array_equal(result.sids, alone[key].sids)
+        np.testing.assert_array_equal(result.stages, alone[key].stages)
+
+
+def test_an_error_in_one_call_leaves_the_next_alone(job):
+    vectors, codebooks = job
+    broken = vectors.copy()
+    broken[150_000, 3] = np.nan
+    before = puresid.assign(vectors, codebooks)
+    for _ in range(3):
+        with pytest.raises(ValueError, match=r"vectors\[150,?000\]"):
+            puresid.assign(broken, codebooks)
+    np.testing.assert_array_equal(puresid.assign(vectors, codebooks).sids, before.sids)
+
+
+# A job for a process of its own: parallel, with conflicts, small enough to repeat.
+JOB = """
+import numpy as np, puresid, hashlib
+
+def job():
+    rng = np.random.default_rng(0)
+    books = [rng.standard_normal((64, 16), dtype=np.float32) / (1 + l) for l in range(3)]
+    vectors = rng.standard_normal((20_000, 16), dtype=np.float32)
+    vectors[:2000] = vectors[0]
+    result = puresid.assign(vectors, books, threads=2)
+    return hashlib.sha256(result.sids.tobytes()).hexdigest()
+"""
+
+FORK = """
+import os, signal, sys, warnings
+warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: the point here
+parent = job()
+for _ in range(3):
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)  # a hang must end, and must not look like success
+        os.write(writer, job().encode())
+        os._exit(0)
+    os.close(writer)
+    answer = os.read(reader, 100).decode()
+    os.close(reader)
+    status = os.waitpid(child, 0)[1]
+    assert status == 0, f"the child ended with status {status}"
+    assert answer == parent
+    assert job() == parent
+print("same")
+"""
+
+NO_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
+
+
+@NO_FORK
+def test_a_forked_child_works(run_python):
+    assert run_python(JOB + FORK) == "same\n"
+
+
+@NO_FORK
+def test_a_child_forked_from_a_thread_works(run_python):
+    threaded = """
+import threading
+
+def main():
+    exec(compile(FORK, "fork", "exec"), globals())
+
+worker = threading.Thread(target=main)
+worker.start()
+worker.join()
+"""
+    assert run_python(f"{JOB}\nFORK = {FORK!r}\n{threaded}") == "same\n"
+
+
+@NO_FORK
+def test_a_pool_of_forked_workers(run_python):
+    script = """
+import multiprocessing, warnings
+warnings.simplefilter("ignore", DeprecationWarning)
+parent = job()
+
+def child(_):
+    return job()
+
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    answers = pool.map_async(child, range(4)).get(timeout=60)
+assert answers == [parent] * 4
+print("same")
+"""
+    assert run_python(JOB + script) == "same\n"
+
+
+TORCH_WORK = """
+def torch_work():
+    torch.manual_seed(0)
+    a = torch.randn(600, 600)
+    return float((a @ a).exp().clamp(max=2).sum())
+"""
+
+
+@pytest.mark.parametrize("order", ["torch first", "torch last", "torch between", "both busy"])
+def test_torch_in_the_same_process(run_python, order):
+    pytest.importorskip("torch", reason="torch is not installed")
+    steps = {
+        "torch first": "import torch\n{job}{torch}torch_work(); print(job()); torch_work()",
+        "torch last": "{job}import torch\n{torch}torch_work(); print(job()); torch_work()",
+        "torch between": "{job}first = job()\nimport torch\n{torch}"
+        "torch_work(); print(job()); assert job() == first",
+        "both busy": """import torch, threading
+{job}{torch}
+def many():
+    for _ in range(5):
+        torch_work()
+worker = threading.Thread(target=many)
+worker.start()
+answers = {{job() for _ in range(5)}}
+worker.join()
+print(*answers)
+""",
+    }[order]
+    alone = run_python(JOB + "print(job())")
+    assert run_python(steps.format(job=JOB, torch=TORCH_WORK)) == alone
+
+
+@NO_FORK
+def test_a_forked_child_works_beside_torch(run_python):
+    pytest.importorskip("torch", reason="torch is not installed")
+    assert run_python(f"import torch\n{JOB}{TORCH_WORK}torch_work()\n{FORK}") == "same\n"
