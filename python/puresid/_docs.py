@@ -107,11 +107,11 @@ def standard_library(modules: Iterable[str] = MODULES) -> list[Entry]:
 def _public(module: types.ModuleType) -> Iterator[tuple[str, object]]:
     """Yield a module's own functions and classes, from its dictionary so that nothing is run."""
     exported = getattr(module, "__all__", ())
-    for name, value in vars(module).items():
+    for name, value in list(vars(module).items()):
         if not isinstance(value, (*_FUNCTIONS, type)):
             continue
-        own = not name.startswith("_") and value.__module__ == module.__name__
-        if own or name in exported:
+        own = value.__module__ == module.__name__ or name in exported
+        if own and not name.startswith("_"):
             yield name, value
 
 
@@ -187,7 +187,8 @@ def _tf_idf(
     _, columns, texts_with = np.unique(
         entries & 0xFFFF_FFFF, return_inverse=True, return_counts=True
     )
-    shared = texts_with[columns] > 1  # what one text alone has says nothing of its neighbours
+    # What one text alone has, or all have, says nothing of which are neighbours.
+    shared = (texts_with[columns] > 1) & (texts_with[columns] < len(texts))
     rows, counts = entries[shared] >> 32, counts[shared]
     rarity = np.log((1 + len(texts)) / (1 + texts_with[columns[shared]]))
     _, columns = np.unique(columns[shared], return_inverse=True)

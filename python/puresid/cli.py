@@ -131,7 +131,6 @@ def fit(
     if levels not in (None, len(sizes)):
         raise ValueError(f"--codebook-size names {len(sizes)} levels and --levels {levels}")
     check_writable(output, suffixes=CODEBOOK_SUFFIXES)
-    _keep_inputs(output, vectors)
     trainer = RQKMeans(
         len(sizes),
         sizes,
@@ -303,4 +302,5 @@ def _describe_sids(sids: NDArray[Any], most: int = 3) -> list[str]:
 
 
 def _prefix_line(prefix: Sequence[Any] | NDArray[Any], count: int) -> str:
-    return f"    {' '.join(f'{token:>5}' for token in prefix):<20}  {count:,} items"
+    tokens = " ".join(f"{token:>5}" for token in prefix)
+    return f"    {tokens:<20}  {count:,} item{'' if count == 1 else 's'}"

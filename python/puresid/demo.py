@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puresid._docs import Entry, standard_library, text_vectors
-from puresid.files import atomic_write, write_sids
+from puresid.files import atomic_write, check_writable, write_sids
 
 if TYPE_CHECKING:
     from puresid import Assignment, Codebooks
@@ -39,6 +39,7 @@ _WIDTH = 100
 
 def run_demo(
     folder: str | os.PathLike[str],
+    *,
     threads: int | None = None,
     echo: Callable[[str], object] = print,
     progress: bool = False,
@@ -71,6 +72,7 @@ def run_demo(
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
+    check_writable(folder / "sids.npy")
 
     start = time.perf_counter()
     entries = standard_library()
@@ -80,14 +82,12 @@ def run_demo(
     start = time.perf_counter()
     trainer = RQKMeans(N_LEVELS, CODEBOOK_SIZE, threads=threads, progress=progress)
     codebooks = trainer.fit(vectors).codebooks
-    seconds = time.perf_counter() - start
     echo(
-        f"Codebooks: {N_LEVELS} levels of {CODEBOOK_SIZE} codewords by residual k-means, "
-        f"so {codebooks.capacity:,} possible SIDs ({seconds:.1f} s)."
+        f"Codebooks: {N_LEVELS} levels of {CODEBOOK_SIZE} codewords by residual k-means, so "
+        f"{codebooks.capacity:,} possible SIDs ({time.perf_counter() - start:.1f} s)."
     )
 
-    results: dict[str, Assignment] = {}
-    times: dict[str, float] = {}
+    results, times = {}, {}
     for method in METHODS:
         start = time.perf_counter()
         results[method] = assign(vectors, codebooks, method, threads=threads, progress=progress)
