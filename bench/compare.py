@@ -19,6 +19,7 @@ import numpy as np
 from bench.baselines import Unavailable
 from bench.cases import Case
 from bench.data import Problem, Tokens, load
+from bench.machine import Others
 from bench.methods import METHODS, Answer, Prepared
 from bench.results import CaseReport, Row, Skipped, Timing
 
@@ -160,7 +161,9 @@ def run_case(case: Case, *, threads: int, rounds: int, log: Log) -> CaseReport:
         calls[name] = max(1, math.ceil(SHORTEST / (time.perf_counter() - start)))
         answers[name] = entry.read(raw)
         failures += faults(problem, name, answers[name])
+    others = Others()
     timings, rate = timed(prepared, calls, rounds, log)
+    elsewhere = others.share()
     for name, entry in prepared.items():
         # puresid promises the same bytes each time; the loops over seconds are not run again.
         if METHODS[name].against is None and not np.array_equal(
@@ -173,6 +176,7 @@ def run_case(case: Case, *, threads: int, rounds: int, log: Log) -> CaseReport:
         multiply_adds=multiply_adds(case),
         multiply_adds_per_second=rate,
         floor=multiply_adds(case) / rate,
+        others=elsewhere,
         rows=tuple(row(problem, name, answers, timings) for name in prepared),
         skipped=tuple(skipped),
         failures=tuple(failures),

@@ -15,6 +15,7 @@ from typing import Any
 
 import puresid
 from bench.cases import Case
+from bench.machine import cpu_model
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("puresid", "numpy", "torch", "faiss-cpu")
@@ -71,6 +72,8 @@ class CaseReport:
     multiply_adds_per_second: float
     floor: float
     """Seconds of nearest quantisation's multiply-adds at the rate of numpy's matrix product."""
+    others: float | None
+    """Share of the machine's CPU time that other processes took while the rounds ran."""
     rows: tuple[Row, ...]
     skipped: tuple[Skipped, ...]
     failures: tuple[str, ...]
@@ -85,8 +88,6 @@ class Provenance:
     dirty: bool
     cpu: str
     cpus: int
-    load: float | None
-    """Load average of the minute before the run: what else the machine was doing."""
     system: str
     threads: int
     python: str
@@ -120,16 +121,6 @@ def _git(*arguments: str) -> str | None:
     return done.stdout.strip()
 
 
-def _cpu() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
-
-
 def _installed(library: str) -> str:
     try:
         return version(library)
@@ -145,9 +136,8 @@ def provenance(threads: int) -> Provenance:
         date=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         commit=_git("rev-parse", "HEAD") or "unknown",
         dirty=changes != "",
-        cpu=_cpu(),
+        cpu=cpu_model(),
         cpus=os.cpu_count() or 1,
-        load=os.getloadavg()[0] if hasattr(os, "getloadavg") else None,
         system=f"{platform.system()} {platform.machine()}",
         threads=threads,
         python=platform.python_version(),
@@ -167,6 +157,9 @@ def significant(value: float) -> str:
         return f"{value:,.0f}"
     return f"{value:.{2 - math.floor(math.log10(value))}f}"
 
+
+BUSY = 0.05
+"""Above this share of the machine in other hands, the table says that it is not to be quoted."""
 
 HEADER = (
     ("case", ":--"),
@@ -218,6 +211,12 @@ def _footer(report: Report) -> list[str]:
     ]
     if report.quick:
         lines.insert(0, "**A quick run on cut catalogues: it shows that all runs, not how fast.**")
+    lines += [
+        f"**Not to be quoted: while {case.case.name} ran, other processes took "
+        f"{100 * case.others:.0f} % of the machine.**"
+        for case in report.cases
+        if case.others is not None and case.others > BUSY
+    ]
     gaps = (*report.skipped, *(gap for case in report.cases for gap in case.skipped))
     # A library that is missing is missing from every case: said once.
     lines += dict.fromkeys(f"Not run: {gap.label}: {gap.reason}." for gap in gaps)

@@ -37,7 +37,7 @@ def send():
 sender = threading.Thread(target=send, daemon=True)
 sender.start()
 try:
-    puresid.assign(vectors, books, method)
+    puresid.assign(vectors, books, method, threads=2)
 except KeyboardInterrupt:
     print("interrupted", time.perf_counter() - sent[0])
 else:
@@ -114,7 +114,7 @@ def test_another_python_thread_runs_meanwhile(job):
     ticker.start()
     begin = time.perf_counter()
     try:
-        puresid.assign(*job)
+        puresid.assign(*job, threads=1)
     finally:
         end = time.perf_counter()
         stop.set()

@@ -102,8 +102,12 @@ def unique_sids(
 ) -> list[Sid]:
     """One SID for each item, in row order; an item that finds none free keeps its nearest one."""
     enumerate_candidates = ecm_candidates if method == "ecm" else rrs_candidates
+    threads = torch.get_num_threads()
     with torch.inference_mode():
         quantised = quantise(vectors, books)
+        # One item's tensors are too small to share out: a second thread only spins, and on a busy
+        # machine it makes the loop ten times slower, which would flatter whatever it is beside.
+        torch.set_num_threads(1)
         sids: list[Sid] = list(map(tuple, quantised.sids.tolist()))
         taken: set[Sid] = set()
         left = []
@@ -122,6 +126,7 @@ def unique_sids(
                 else:
                     still.append(row)
             left = still
+    torch.set_num_threads(threads)
     return sids
 
 

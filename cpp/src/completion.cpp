@@ -115,7 +115,7 @@ SidKey Completion::next(const float* vector) {
   SidKey key = 0;
   for (std::size_t level = 0; level < levels; ++level) {
     if (level >= levels_scored_) {
-      codebooks_[level].scores(residuals_[level].data(), scores_[level].data());
+      codebooks_[level].scores(residuals_[level].data(), 1, scores_[level].data());
       levels_scored_ = level + 1;
     }
     const Token token = choose(key, level, scores_[level].data());

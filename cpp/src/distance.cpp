@@ -25,21 +25,6 @@ const simd::KernelTable& table_of(Simd simd) {
   return *table;
 }
 
-// Orders one row's candidates by distance, equal ones by token. Scores have ordered them almost.
-void order_by_distance(Token* tokens, float* squared, std::size_t k) {
-  for (std::size_t i = 1; i < k; ++i) {
-    const Token token = tokens[i];
-    const float distance = squared[i];
-    std::size_t at = i;
-    for (; at > 0 && (distance < squared[at - 1] || (distance == squared[at - 1] && token < tokens[at - 1])); --at) {
-      tokens[at] = tokens[at - 1];
-      squared[at] = squared[at - 1];
-    }
-    tokens[at] = token;
-    squared[at] = distance;
-  }
-}
-
 }  // namespace
 
 static_assert(kMaxBlockRows == simd::kBlockRows);
@@ -68,31 +53,31 @@ void PackedCodebook::nearest(const float* rows, std::size_t n_rows, Token* token
   kernels_->nearest(panels(), rows, n_rows, dim(), tokens);
 }
 
-void PackedCodebook::nearest_k(const float* rows, std::size_t n_rows, std::size_t k, Token* tokens,
-                               float* squared) const {
+void PackedCodebook::nearest_k(const float* rows, std::size_t n_rows, std::size_t k, Token* tokens) const {
   if (k == 1) {
     nearest(rows, n_rows, tokens);
   } else if (k <= kLongestInsertion) {
-    kernels_->nearest_k(panels(), rows, n_rows, dim(), k, squared, tokens);  // scores, replaced below
+    float scores[kMaxBlockRows * kLongestInsertion];
+    kernels_->nearest_k(panels(), rows, n_rows, dim(), k, scores, tokens);
   } else {
-    const AlignedBuffer<float> scores(padded_size());
+    const AlignedBuffer<float> all(padded_size());
     std::vector<Token> order(size());
     for (std::size_t i = 0; i < n_rows; ++i) {
-      kernels_->scores(panels(), rows + i * dim(), 1, dim(), scores.data(), padded_size());
+      scores(rows + i * dim(), 1, all.data());
       std::iota(order.begin(), order.end(), Token{0});
       std::partial_sort(order.begin(), order.begin() + static_cast<std::ptrdiff_t>(k), order.end(),
-                        [&](Token a, Token b) { return std::pair(scores[a], a) < std::pair(scores[b], b); });
+                        [&](Token a, Token b) { return std::pair(all[a], a) < std::pair(all[b], b); });
       std::copy_n(order.begin(), k, tokens + i * k);
     }
   }
-  for (std::size_t i = 0; i < n_rows; ++i) {
-    kernels_->squared_distances(rows + i * dim(), codebook_.data(), dim(), tokens + i * k, k, squared + i * k);
-    order_by_distance(tokens + i * k, squared + i * k, k);
-  }
 }
 
-void PackedCodebook::scores(const float* row, float* out) const {
-  kernels_->scores(panels(), row, 1, dim(), out, padded_size());
+void PackedCodebook::squared_distances_to(const float* row, const Token* tokens, std::size_t count, float* out) const {
+  kernels_->squared_distances(row, codebook_.data(), dim(), tokens, count, out);
+}
+
+void PackedCodebook::scores(const float* rows, std::size_t n_rows, float* out) const {
+  kernels_->scores(panels(), rows, n_rows, dim(), out, padded_size());
 }
 
 void PackedCodebook::squared_distances(const float* rows, std::size_t n_rows, float* out) const {

@@ -2,8 +2,8 @@
 //
 // Promise: every number is computed one lane per codeword, sequentially over dimensions, with fused
 // multiply-add written out. So neither the instruction set, nor the number of rows in a call, nor the
-// neighbours of a row change a bit. The nearest are selected by ||c||^2/2 - r.c, which needs one
-// fused multiply-add a value; distances that are reported or added up come from r - c.
+// neighbours of a row change a bit. The nearest are selected by their score ||c||^2/2 - r.c, which needs
+// one fused multiply-add a value; distances that are reported or added up come from r - c.
 //
 // Cost: 2 * K * D operations a row; scores stay in registers (see src/simd/kernels_impl.hpp).
 // Thread safety: const after construction.
@@ -39,12 +39,16 @@ class PackedCodebook {
   // `rows` are residuals, C order, dim() apart.
   void nearest(const float* rows, std::size_t n_rows, Token* tokens) const;
 
-  // The k nearest (k <= size()) and their squared distances, [n_rows][k]. Selected by score, ordered
-  // by distance, equal ones by token. Costs k * D more than nearest().
-  void nearest_k(const float* rows, std::size_t n_rows, std::size_t k, Token* tokens, float* squared) const;
+  // The k nearest (k <= size()), nearest first, equally near ones by token: [n_rows][k]. The order is
+  // that of nearest(), which therefore finds each list's first.
+  void nearest_k(const float* rows, std::size_t n_rows, std::size_t k, Token* tokens) const;
 
-  // out[token] = score of one row: orders like the distance, and is what nearest() compares.
-  void scores(const float* row, float* out) const;
+  // out[j] = squared distance of one row to codeword tokens[j].
+  void squared_distances_to(const float* row, const Token* tokens, std::size_t count, float* out) const;
+
+  // out[i * padded_size() + token] = score of row i: orders like the distance, and is what nearest()
+  // compares.
+  void scores(const float* rows, std::size_t n_rows, float* out) const;
 
   // out[i * padded_size() + token] = squared distance of row i.
   void squared_distances(const float* rows, std::size_t n_rows, float* out) const;

@@ -18,6 +18,7 @@
 #include "puresid/distance.hpp"
 #include "puresid/key_table.hpp"
 #include "puresid/parallel.hpp"
+#include "puresid/refusals.hpp"
 
 namespace puresid {
 
@@ -145,9 +146,12 @@ class TierMatching {
     Scratch(const PackedCodebooks& codebooks, const std::vector<std::size_t>& widths)
         : search(codebooks, widths, kMaxBlockRows),
           again(codebooks, widths, 1),
+          refusals(codebooks[codebooks.levels() - 1].size(), std::size_t{4} << 20U),
+          refusals_again(codebooks[codebooks.levels() - 1].size(), std::size_t{1} << 16U),
           vectors(kMaxBlockRows * codebooks.dim()),
           residual(codebooks.dim()) {}
     Search search, again;  // the block's, and one for items dropped on the way
+    Refusals refusals, refusals_again;
     AlignedBuffer<float> vectors, residual;
     SidKey nearest[kMaxBlockRows];
     std::size_t positions[kMaxBlockRows], slots[kMaxBlockRows];
@@ -172,24 +176,30 @@ class TierMatching {
       const std::size_t position = scratch.positions[row];
       if (failed_.contains(scratch.slots[row], vector(position), position)) continue;
       scratch.search.start(row);
-      auto dropped = propose(scratch.search, scratch.residual.data(), position, scratch.slots[row], worker);
-      while (dropped) {
+      auto dropped = propose(scratch.search, scratch.refusals, scratch.residual.data(), position,
+                             scratch.slots[row], worker);
+      if (dropped) scratch.refusals_again.forget();  // may outrank what was served before
+      while (dropped) {                              // and drops ever lower ranks
         const std::size_t again = *dropped;
         scratch.again.prepare(vector(again), &tier_.nearest[again], 1);
         scratch.again.start(0);
-        dropped = propose(scratch.again, scratch.residual.data(), again, failed_.slot(vector(again)), worker);
+        dropped = propose(scratch.again, scratch.refusals_again, scratch.residual.data(), again,
+                          failed_.slot(vector(again)), worker);
       }
     }
   }
 
   // Proposes to the candidates of a started search in turn. Returns the position of the item that made way.
-  std::optional<std::size_t> propose(Search& search, float* residual, std::size_t position, std::size_t slot,
-                                     Worker& worker) {
+  std::optional<std::size_t> propose(Search& search, Refusals& refusals, float* residual, std::size_t position,
+                                     std::size_t slot, Worker& worker) {
     const Rank rank = tier_.first_rank + static_cast<Rank>(position);
     SidKey key = 0;
-    for (std::size_t candidates = 1; search.next(key); ++candidates) {
+    for (std::size_t candidates = 1; search.next(key, refusals); ++candidates) {
       if (candidates % 256 == 0) worker.poll();
-      if (owners_.refuses(key, rank)) continue;
+      if (owners_.refuses(key, rank)) {
+        learn(refusals, key);
+        continue;
+      }
       if (tier_.max_distortion < std::numeric_limits<double>::infinity() &&
           distortion(codebooks_, vector(position), key, residual) > tier_.max_distortion) {
         continue;
@@ -197,6 +207,7 @@ class TierMatching {
       choices_[position] = key;  // before the proposal: once accepted, the item may be dropped by others
       found_[position] = 1;
       const SidOwners::Answer answer = owners_.propose(key, rank);
+      learn(refusals, key);  // refused, or its own: gone for every later item
       if (!answer.accepted) continue;
       if (!answer.dropped) return std::nullopt;
       return *answer.dropped - tier_.first_rank;
@@ -204,6 +215,11 @@ class TierMatching {
     found_[position] = 0;
     failed_.add(slot, position);
     return std::nullopt;
+  }
+
+  void learn(Refusals& refusals, SidKey key) const {
+    const std::size_t last = codebooks_.levels() - 1;
+    refusals.below(codebooks_.layout().prefix(key, last)).refuse(codebooks_.layout().token(key, last));
   }
 
   const PackedCodebooks& codebooks_;

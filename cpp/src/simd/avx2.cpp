@@ -21,6 +21,7 @@ struct Lanes {
   static type fmadd(type a, type b, type c) { return _mm256_fmadd_ps(a, b, c); }
   static type fnmadd(type a, type b, type c) { return _mm256_fnmadd_ps(a, b, c); }
   static mask less(type a, type b) { return _mm256_cmp_ps(a, b, _CMP_LT_OQ); }
+  static mask less_equal(type a, type b) { return _mm256_cmp_ps(a, b, _CMP_LE_OQ); }
   static uint32_t bits(mask m) { return static_cast<uint32_t>(_mm256_movemask_ps(m)); }
   static type select(mask m, type yes, type no) { return _mm256_blendv_ps(no, yes, m); }
   static index_type load_index(const uint32_t* from) {

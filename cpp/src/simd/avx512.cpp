@@ -21,6 +21,7 @@ struct Lanes {
   static type fmadd(type a, type b, type c) { return _mm512_fmadd_ps(a, b, c); }
   static type fnmadd(type a, type b, type c) { return _mm512_fnmadd_ps(a, b, c); }
   static mask less(type a, type b) { return _mm512_cmp_ps_mask(a, b, _CMP_LT_OQ); }
+  static mask less_equal(type a, type b) { return _mm512_cmp_ps_mask(a, b, _CMP_LE_OQ); }
   static uint32_t bits(mask m) { return m; }
   static type select(mask m, type yes, type no) { return _mm512_mask_mov_ps(no, m, yes); }
   static index_type load_index(const uint32_t* from) { return _mm512_loadu_si512(from); }

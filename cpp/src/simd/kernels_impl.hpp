@@ -9,7 +9,7 @@
 // Include inside one anonymous namespace that has defined `Lanes`:
 //   type, index_type, width, vectors (per panel), rows (R);
 //   load(p) store(p, x) set1(x) sub(a, b) fmadd(a, b, c) = a * b + c, fnmadd(a, b, c) = c - a * b,
-//   less(a, b) -> mask, bits(mask), select(mask, yes, no) and the same for indices.
+//   less(a, b) and less_equal(a, b) -> mask, bits(mask), select(mask, yes, no) and the same for indices.
 
 constexpr size_t kVectors = Lanes::vectors;
 constexpr size_t kWidth = Lanes::width * kVectors;
@@ -92,49 +92,90 @@ struct Top1 {
   }
 };
 
-// Keeps the k best in order by insertion. Tokens arrive in increasing order, so a strict comparison
-// leaves equal scores in token order.
+// Keeps the k best of each row, in order. Scores of a batch of panels wait in a small buffer (L2); then
+// those that beat a bound are inserted. For the first batch the bound comes from the least score of each
+// of several groups: k of the groups have one at most as large as the k-th least of those, so at least k
+// scores pass, and few more. Tokens arrive in increasing order, so a strict comparison leaves equal
+// scores in token order.
 struct TopK {
-  size_t k;
-  float* scores;
-  uint32_t* tokens;
+  static constexpr size_t kBatch = 256, kGroups = 64;  // k <= kGroups / 2
 
-  void start(size_t n_rows) {
+  TopK(const Panels& all_panels, size_t wanted, float* best_scores, uint32_t* best_tokens)
+      : panels(all_panels), k(wanted), best(best_scores), tokens(best_tokens) {}
+
+  void start(size_t rows) {
+    n_rows = rows;
     for (size_t i = 0; i < n_rows * k; ++i) {
-      scores[i] = __builtin_inff();
+      best[i] = __builtin_inff();
       tokens[i] = 0;
     }
-  }
-  void insert(size_t row, float score, uint32_t token) {
-    float* best = scores + row * k;
-    uint32_t* who = tokens + row * k;
-    size_t at = k - 1;
-    for (; at > 0 && score < best[at - 1]; --at) {
-      best[at] = best[at - 1];
-      who[at] = who[at - 1];
-    }
-    best[at] = score;
-    who[at] = token;
   }
   template <size_t R>
   inline __attribute__((always_inline)) void take(size_t row, size_t first, typename Lanes::type (&sums)[R][kVectors]) {
     for (size_t r = 0; r < R; ++r) {
       for (size_t v = 0; v < kVectors; ++v) {
-        const float* last = scores + (row + r) * k + (k - 1);
-        uint32_t mask = Lanes::bits(Lanes::less(sums[r][v], Lanes::set1(*last)));
-        if (mask == 0) continue;
-        float values[Lanes::width];
-        Lanes::store(values, sums[r][v]);
-        for (; mask != 0; mask &= mask - 1) {
-          const auto lane = static_cast<uint32_t>(__builtin_ctz(mask));
-          if (values[lane] < *last) {
-            insert(row + r, values[lane], static_cast<uint32_t>(first + v * Lanes::width + lane));
-          }
-        }
+        Lanes::store(batch[row + r] + first % kBatch + v * Lanes::width, sums[r][v]);
       }
+    }
+    const size_t end = first + kWidth;
+    if (row + R == n_rows && (end % kBatch == 0 || end >= panels.size)) {
+      for (size_t r = 0; r < n_rows; ++r) select(r, first / kBatch * kBatch, end);
     }
   }
   void finish(size_t) {}
+
+ private:
+  const Panels& panels;
+  size_t k;
+  float* best;
+  uint32_t* tokens;
+  size_t n_rows = 0;
+  float batch[kBlockRows][kBatch];
+
+  // A score that at least k of the first batch's do not exceed.
+  [[nodiscard]] float bound(const float* scores, size_t count) const {
+    const size_t groups = k <= kGroups / 4 ? kGroups / 2 : kGroups;
+    if (count < 2 * groups) return __builtin_inff();
+    float least[kGroups];
+    for (size_t g = 0; g < groups; g += Lanes::width) {
+      auto lowest = Lanes::load(scores + g);
+      for (size_t at = g + groups; at + Lanes::width <= count; at += groups) {
+        const auto next = Lanes::load(scores + at);
+        lowest = Lanes::select(Lanes::less(next, lowest), next, lowest);
+      }
+      Lanes::store(least + g, lowest);
+    }
+    float sorted[kGroups / 2];
+    for (size_t i = 0; i < k; ++i) sorted[i] = __builtin_inff();
+    for (size_t g = 0; g < groups; ++g) {
+      if (least[g] < sorted[k - 1]) insert(sorted, nullptr, least[g], 0);
+    }
+    return sorted[k - 1];
+  }
+  void insert(float* scores, uint32_t* who, float score, uint32_t token) const {
+    size_t at = k - 1;
+    for (; at > 0 && score < scores[at - 1]; --at) {
+      scores[at] = scores[at - 1];
+      if (who != nullptr) who[at] = who[at - 1];
+    }
+    scores[at] = score;
+    if (who != nullptr) who[at] = token;
+  }
+  void select(size_t row, size_t first, size_t end) {
+    const float* scores = batch[row];
+    float* kept = best + row * k;
+    uint32_t* who = tokens + row * k;
+    const float first_bound = first == 0 ? bound(scores, end) : __builtin_inff();
+    for (size_t at = 0; at < end - first; at += Lanes::width) {
+      const float limit = first_bound < kept[k - 1] ? first_bound : kept[k - 1];
+      // Scores equal to the bound count, those equal to the last kept do not: the latter are tested below.
+      uint32_t mask = Lanes::bits(Lanes::less_equal(Lanes::load(scores + at), Lanes::set1(limit)));
+      for (; mask != 0; mask &= mask - 1) {
+        const size_t found = at + static_cast<size_t>(__builtin_ctz(mask));
+        if (scores[found] < kept[k - 1]) insert(kept, who, scores[found], static_cast<uint32_t>(first + found));
+      }
+    }
+  }
 };
 
 struct Store {
@@ -194,7 +235,7 @@ void nearest(const Panels& panels, const float* rows, size_t n_rows, size_t stri
 
 void nearest_k(const Panels& panels, const float* rows, size_t n_rows, size_t stride, size_t k, float* scores,
                uint32_t* tokens) {
-  TopK consumer{k, scores, tokens};
+  TopK consumer(panels, k, scores, tokens);
   for_each_tile<Score>(panels, rows, n_rows, stride, consumer);
 }
 

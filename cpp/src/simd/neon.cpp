@@ -21,6 +21,7 @@ struct Lanes {
   static type fmadd(type a, type b, type c) { return vfmaq_f32(c, a, b); }
   static type fnmadd(type a, type b, type c) { return vfmsq_f32(c, a, b); }
   static mask less(type a, type b) { return vcltq_f32(a, b); }
+  static mask less_equal(type a, type b) { return vcleq_f32(a, b); }
   static uint32_t bits(mask m) {
     const uint32x4_t weights = {1, 2, 4, 8};
     return vaddvq_u32(vandq_u32(m, weights));

@@ -18,6 +18,7 @@ struct Lanes {
   static type fmadd(type a, type b, type c) { return __builtin_fmaf(a, b, c); }
   static type fnmadd(type a, type b, type c) { return __builtin_fmaf(-a, b, c); }
   static mask less(type a, type b) { return a < b; }
+  static mask less_equal(type a, type b) { return a <= b; }
   static uint32_t bits(mask m) { return m ? 1 : 0; }
   static type select(mask m, type yes, type no) { return m ? yes : no; }
   static index_type load_index(const uint32_t* from) { return *from; }

@@ -1,0 +1,68 @@
+// The arithmetic contract, written out: what a score, a distance and a distortion are, to the bit.
+//
+// The twins in this folder are the oracle of the tests: plain loops over std::vector, one item after the
+// other, sharing nothing with the core but the names in types.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <numeric>
+#include <vector>
+
+#include "puresid/types.hpp"
+
+namespace puresid::reference {
+
+using Vector = std::vector<float>;
+using Codebook = std::vector<Vector>;  // by token
+using Levels = std::vector<Codebook>;
+using Sid = std::vector<Token>;
+using Widths = std::vector<std::size_t>;  // k_l by level
+
+inline float squared_norm(const Vector& vector) {
+  float sum = 0;
+  for (const float value : vector) sum = std::fma(value, value, sum);
+  return sum;
+}
+
+inline Vector subtract(Vector residual, const Vector& codeword) {
+  for (std::size_t d = 0; d < residual.size(); ++d) residual[d] -= codeword[d];
+  return residual;
+}
+
+// What tokens are ranked by: half the squared distance, less the term that all codewords share.
+inline float score(const Vector& residual, const Vector& codeword) {
+  float sum = 0.5F * squared_norm(codeword);
+  for (std::size_t d = 0; d < residual.size(); ++d) sum = std::fma(-residual[d], codeword[d], sum);
+  return sum;
+}
+
+inline float squared_distance(const Vector& residual, const Vector& codeword) {
+  return squared_norm(subtract(residual, codeword));
+}
+
+// All tokens, nearest first: by score, equal scores by token.
+inline std::vector<Token> ranked(const Vector& residual, const Codebook& codebook) {
+  std::vector<float> scores;
+  for (const Vector& codeword : codebook) scores.push_back(score(residual, codeword));
+  std::vector<Token> tokens(codebook.size());
+  std::iota(tokens.begin(), tokens.end(), Token{0});
+  std::stable_sort(tokens.begin(), tokens.end(), [&](Token a, Token b) { return scores[a] < scores[b]; });
+  return tokens;
+}
+
+// The first `width` of them, or all where there are fewer.
+inline std::vector<Token> nearest_tokens(const Vector& residual, const Codebook& codebook, std::size_t width) {
+  std::vector<Token> tokens = ranked(residual, codebook);
+  tokens.resize(std::min(width, tokens.size()));
+  return tokens;
+}
+
+// ||x - sum of codewords||^2, the codewords subtracted level by level.
+inline float distortion(Vector vector, const Levels& levels, const Sid& sid) {
+  for (std::size_t level = 0; level < levels.size(); ++level) vector = subtract(vector, levels[level][sid[level]]);
+  return squared_norm(vector);
+}
+
+}  // namespace puresid::reference

@@ -1,0 +1,202 @@
+#include <doctest/doctest.h>
+
+#include <algorithm>
+#include <bit>
+#include <limits>
+
+#include "float_environment.hpp"
+#include "puresid/distance.hpp"
+#include "random.hpp"
+
+namespace puresid {
+namespace {
+
+using testing::Random;
+using testing::Values;
+
+// A codebook and a block of residuals, with what the twin says about them.
+struct Case {
+  Case(Values values, std::size_t size, std::size_t dim, std::size_t n_rows) {
+    Random random(1000 * size + dim);
+    codebook = testing::random_vectors(random, values, size, dim);
+    rows = testing::random_vectors(random, values, n_rows, dim);
+    for (const reference::Vector& codeword : codebook) flat.insert(flat.end(), codeword.begin(), codeword.end());
+    for (const reference::Vector& row : rows) {
+      flat_rows.insert(flat_rows.end(), row.begin(), row.end());
+      ranked.push_back(reference::ranked(row, codebook));
+    }
+  }
+  [[nodiscard]] PackedCodebook packed(Simd simd) const {
+    return {MatrixView<const float>(flat.data(), codebook.size(), rows[0].size()), simd};
+  }
+  std::vector<reference::Vector> codebook, rows;
+  std::vector<float> flat, flat_rows;
+  std::vector<std::vector<Token>> ranked;  // by row
+};
+
+bool same_bits(float a, float b) { return std::bit_cast<std::uint32_t>(a) == std::bit_cast<std::uint32_t>(b); }
+
+void check_nearest(const Case& c, const PackedCodebook& packed, std::size_t n_rows) {
+  std::vector<Token> tokens(n_rows);
+  packed.nearest(c.flat_rows.data(), n_rows, tokens.data());
+  std::size_t wrong = 0;
+  for (std::size_t row = 0; row < n_rows; ++row) wrong += tokens[row] != c.ranked[row][0];
+  CHECK(wrong == 0);
+}
+
+void check_nearest_k(const Case& c, const PackedCodebook& packed, std::size_t n_rows, std::size_t k) {
+  std::vector<Token> tokens(n_rows * k);
+  std::vector<float> squared(n_rows * k);
+  packed.nearest_k(c.flat_rows.data(), n_rows, k, tokens.data(), squared.data());
+  std::size_t wrong = 0;
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    for (std::size_t rank = 0; rank < k; ++rank) {
+      const Token expected = c.ranked[row][rank];
+      wrong += tokens[row * k + rank] != expected ||
+               !same_bits(squared[row * k + rank], reference::squared_distance(c.rows[row], c.codebook[expected]));
+    }
+  }
+  CAPTURE(k);
+  CHECK(wrong == 0);
+}
+
+void check_all(const Case& c, const PackedCodebook& packed, std::size_t n_rows) {
+  const std::size_t stride = packed.padded_size();
+  REQUIRE(stride >= c.codebook.size());
+  std::vector<float> scores(stride), squared(stride * n_rows), norms(n_rows);
+  packed.squared_distances(c.flat_rows.data(), n_rows, squared.data());
+  packed.squared_norms(c.flat_rows.data(), n_rows, norms.data());
+  std::size_t wrong = 0;
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    packed.scores(c.flat_rows.data() + row * packed.dim(), scores.data());
+    for (std::size_t token = 0; token < c.codebook.size(); ++token) {
+      wrong += !same_bits(scores[token], reference::score(c.rows[row], c.codebook[token]));
+      wrong += !same_bits(squared[row * stride + token], reference::squared_distance(c.rows[row], c.codebook[token]));
+    }
+    wrong += !same_bits(norms[row], reference::squared_norm(c.rows[row]));
+  }
+  CHECK(wrong == 0);
+}
+
+void check_case(const Case& c, const std::vector<std::size_t>& row_counts) {
+  const std::size_t size = c.codebook.size();
+  for (const Simd simd : available_simd()) {
+    CAPTURE(simd_name(simd));
+    const PackedCodebook packed = c.packed(simd);
+    for (const std::size_t n_rows : row_counts) {
+      CAPTURE(n_rows);
+      check_nearest(c, packed, n_rows);
+    }
+    check_all(c, packed, row_counts.back());
+    std::vector<std::size_t> widths = {1, 2, 5, 20, 32, 33, size / 2, size};
+    std::erase_if(widths, [&](std::size_t k) { return k == 0 || k > size; });
+    for (const std::size_t k : widths) check_nearest_k(c, packed, std::min<std::size_t>(row_counts.back(), 7), k);
+  }
+}
+
+TEST_CASE("every instruction set gives the twin's scores, distances, norms and tokens, at every shape") {
+  for (const std::size_t dim : {1, 2, 3, 7, 16, 33, 96}) {
+    for (const std::size_t size : {1, 2, 15, 16, 17, 63, 64, 65, 256, 300}) {
+      for (const Values values : {Values::gaussian, Values::lattice}) {
+        CAPTURE(dim);
+        CAPTURE(size);
+        CAPTURE(static_cast<int>(values));
+        check_case(Case(values, size, dim, 13), {1, 2, 13});
+      }
+    }
+  }
+}
+
+TEST_CASE("ties, near ties, magnitudes far apart and subnormal numbers change nothing") {
+  for (const Values values : testing::kAllValues) {
+    for (const std::size_t size : {5, 16, 70}) {
+      for (const std::size_t dim : {1, 4, 17}) {
+        CAPTURE(static_cast<int>(values));
+        CAPTURE(size);
+        CAPTURE(dim);
+        check_case(Case(values, size, dim, 20), {20});
+      }
+    }
+  }
+}
+
+TEST_CASE("a row's result does not depend on how many rows it is in company with") {
+  std::vector<std::size_t> row_counts(kMaxBlockRows);
+  for (std::size_t i = 0; i < kMaxBlockRows; ++i) row_counts[i] = i + 1;
+  check_case(Case(Values::gaussian, 65, 7, kMaxBlockRows), row_counts);
+  check_case(Case(Values::lattice, 130, 3, kMaxBlockRows), row_counts);
+}
+
+TEST_CASE("equal scores go to the lower token, wherever the equal codewords stand") {
+  for (const Simd simd : available_simd()) {
+    for (std::size_t a = 0; a < 130; a += 3) {
+      for (std::size_t b = a + 1; b < 130; b += 7) {
+        std::vector<float> codebook(130, 9.0F);
+        codebook[a] = codebook[b] = 1.0F;
+        const PackedCodebook packed({codebook.data(), 130, 1}, simd);
+        const float row = 0.5F;
+        Token tokens[3] = {};
+        float squared[3] = {};
+        packed.nearest_k(&row, 1, 3, tokens, squared);
+        const Token third = a != 0 ? 0 : (b != 1 ? 1 : 2);
+        CHECK(tokens[0] == a);
+        CHECK(tokens[1] == b);
+        CHECK(tokens[2] == third);
+        packed.nearest(&row, 1, tokens);
+        CHECK(tokens[0] == a);
+      }
+    }
+  }
+}
+
+TEST_CASE("subnormal scores and distances are exact: neither flushed nor rounded twice") {
+  constexpr float kTiny = std::numeric_limits<float>::denorm_min();
+  const std::vector<float> codebook = {0x1p-74F, 0x1p-75F, 0x1.8p-74F, -0x1p-74F};
+  for (const Simd simd : available_simd()) {
+    const PackedCodebook packed({codebook.data(), 4, 1}, simd);
+    std::vector<float> scores(packed.padded_size()), squared(packed.padded_size());
+    const float row = 0x1p-74F;
+    packed.scores(&row, scores.data());
+    packed.squared_distances(&row, 1, squared.data());
+    CHECK(squared[0] == 0);
+    CHECK(squared[1] == 0);           // 2^-150, half the smallest float: to even
+    CHECK(squared[2] == 0);           // likewise
+    CHECK(squared[3] == 4 * 2 * kTiny / 2);  // 2^-146 is 8 of them
+    CHECK(scores[0] == -2 * kTiny);
+  }
+}
+
+TEST_CASE("subtracting a codeword is one rounding a dimension, subnormal or not") {
+  const std::vector<float> codebook = {1.0F, 3e-45F, 0.1F};
+  for (const Simd simd : available_simd()) {
+    const PackedCodebook packed({codebook.data(), 1, 3}, simd);
+    std::vector<float> row = {1.0F, 1e-44F, 0.3F};
+    packed.subtract(row.data(), 0);
+    CHECK(row == std::vector<float>{0.0F, 1e-44F - 3e-45F, 0.3F - 0.1F});
+  }
+}
+
+TEST_CASE("packed codebooks keep their levels' sizes") {
+  const std::vector<float> data(12);
+  const Codebooks codebooks({{data.data(), 3, 2}, {data.data(), 6, 2}});
+  const PackedCodebooks packed(codebooks, best_simd());
+  CHECK(packed.levels() == 2);
+  CHECK(packed.dim() == 2);
+  CHECK(packed[0].size() == 3);
+  CHECK(packed[1].size() == 6);
+  CHECK(packed.layout().capacity() == 18);
+}
+
+TEST_CASE("an instruction set that the build does not have is refused") {
+  const float data = 1;
+#if defined(__x86_64__)
+  CHECK_THROWS_WITH_AS(PackedCodebook({&data, 1, 1}, Simd::neon), "this build has no kernels for neon",
+                       std::invalid_argument);
+#else
+  CHECK_THROWS_WITH_AS(PackedCodebook({&data, 1, 1}, Simd::avx2), "this build has no kernels for avx2",
+                       std::invalid_argument);
+#endif
+}
+
+}  // namespace
+}  // namespace puresid
