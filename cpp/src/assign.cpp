@@ -158,23 +158,26 @@ class Run {
     const Tier tier{vectors_, left_, nearest_, static_cast<Rank>(first_rank), options_.max_distortion};
     TierMatching<Search> matching(packed_, widths, tier, owners_);
     matching.run(execution_, "tier " + std::to_string(stage));
+    publish(matching.choices(), matching.found().data(), static_cast<std::int8_t>(stage));
+  }
+
+  // Writes the SIDs of the items left, of those that were found where `found` is given.
+  void publish(const std::vector<SidKey>& choices, const std::uint8_t* found, std::int8_t stage) {
     constexpr std::size_t kChunk = 1024;
+    Execution quiet = execution_;
+    quiet.progress = nullptr;
     parallel_for(
-        execution_, "distortion", (left_.size() + kChunk - 1) / kChunk, left_.size(),
+        quiet, "distortion", (left_.size() + kChunk - 1) / kChunk, left_.size(),
         [&] { return AlignedBuffer<float>(vectors_.cols()); },
         [&](AlignedBuffer<float>& scratch, std::size_t chunk, Worker&) {
           for (std::size_t i = chunk * kChunk; i < std::min((chunk + 1) * kChunk, left_.size()); ++i) {
-            if (matching.found()[i] != 0) {
-              publish(left_[i], matching.choices()[i], static_cast<std::int8_t>(stage), scratch.data());
-            }
+            if (found != nullptr && found[i] == 0) continue;
+            const Row row = left_[i];
+            result_.sids.store(row, choices[i]);
+            result_.stages[row] = stage;
+            result_.distortion[row] = distortion(packed_, vectors_.row(row), choices[i], scratch.data());
           }
         });
-  }
-
-  void publish(Row row, SidKey key, std::int8_t stage, float* scratch) {
-    result_.sids.store(row, key);
-    result_.stages[row] = stage;
-    result_.distortion[row] = distortion(packed_, vectors_.row(row), key, scratch);
   }
 
   void keep_unresolved() {
@@ -190,20 +193,9 @@ class Run {
 
   void complete(std::int8_t stage) {
     if (left_.empty()) return;
-    Completion completion(packed_, owners_, max_sids_, execution_);
-    AlignedBuffer<float> scratch(vectors_.cols());
-    Execution serial = execution_;
-    serial.threads = 1;
-    constexpr std::size_t kChunk = 64;
-    parallel_for(serial, "completion", (left_.size() + kChunk - 1) / kChunk, left_.size(),
-                 [&](std::size_t chunk, Worker& worker) {
-                   const std::size_t last = std::min((chunk + 1) * kChunk, left_.size());
-                   for (std::size_t i = chunk * kChunk; i < last; ++i) {
-                     publish(left_[i], completion.next(vectors_.row(left_[i])), stage, scratch.data());
-                     worker.poll();
-                   }
-                   worker.advance(last - chunk * kChunk);
-                 });
+    Completion completion(packed_, vectors_, left_, nearest_, owners_, max_sids_, execution_);
+    completion.run();
+    publish(completion.choices(), nullptr, stage);
   }
 
   MatrixView<const float> vectors_;

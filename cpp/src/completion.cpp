@@ -1,15 +1,18 @@
 #include "puresid/completion.hpp"
 
 #include <algorithm>
-#include <bit>
+#include <atomic>
 #include <cstring>
 #include <limits>
 
 namespace puresid {
 namespace {
 
-constexpr std::size_t kMasks = 256;
 constexpr std::size_t kSlotsPerChunk = 1U << 16U;
+constexpr std::size_t kScoreBytes = std::size_t{4} << 20U;
+constexpr std::size_t kWalkRows = 16;  // walked together by one thread
+constexpr std::size_t kMostItems = 4096;  // of a batch, equal ones included
+constexpr std::size_t kRefusalBytes = std::size_t{1} << 20U;
 
 }  // namespace
 
@@ -47,30 +50,42 @@ bool Occupancy::exhausted(SidKey key, std::size_t depth) const {
   return children != nullptr && children->load(std::memory_order_relaxed) == layout_.size(depth);
 }
 
-Completion::Completion(const PackedCodebooks& codebooks, SidOwners& owners, std::size_t max_sids,
+// What a thread needs to walk a block of items.
+struct Completion::Scratch {
+  explicit Scratch(const PackedCodebooks& codebooks)
+      : residuals(kWalkRows * codebooks.dim()), gathered(kWalkRows * codebooks.dim()) {
+    std::size_t padded = 0;
+    for (std::size_t level = 0; level < codebooks.levels(); ++level) {
+      refusals.emplace_back(codebooks[level].size(), kRefusalBytes);
+      padded = std::max(padded, codebooks[level].padded_size());
+    }
+    scores = AlignedBuffer<float>(kWalkRows * padded);
+  }
+  std::vector<Refusals> refusals;  // by level
+  AlignedBuffer<float> residuals, gathered, scores;
+  std::size_t items[kWalkRows];
+  SidKey prefixes[kWalkRows];
+  bool greedy[kWalkRows];  // still on the path of the item's nearest SID
+};
+
+Completion::Completion(const PackedCodebooks& codebooks, MatrixView<const float> vectors, const std::vector<Row>& items,
+                       const std::vector<SidKey>& nearest, SidOwners& owners, std::size_t max_sids,
                        const Execution& execution)
     : codebooks_(codebooks),
+      vectors_(vectors),
+      items_(items),
+      nearest_(nearest),
       owners_(owners),
+      execution_(execution),
       occupancy_(codebooks.layout(), owners, max_sids, execution),
-      path_(codebooks.levels()),
-      masks_(kMasks) {
-  for (std::size_t level = 0; level < codebooks.levels(); ++level) {
-    scores_.emplace_back(codebooks[level].padded_size());
-    residuals_.emplace_back(codebooks.dim());
-  }
-}
-
-Completion::Mask& Completion::mask(SidKey prefix, std::size_t level) {
-  const std::uint64_t hash = (prefix ^ level) * 0x9E3779B97F4A7C15U;
-  Mask& entry = masks_[hash >> 32 & (kMasks - 1)];
-  if (!entry.used || entry.prefix != prefix || entry.level != level) {
-    entry.prefix = prefix;
-    entry.level = level;
-    entry.used = true;
-    entry.complete = false;
-    entry.bits.assign((codebooks_[level].size() + 63) / 64, 0);
-  }
-  return entry;
+      leaves_(codebooks[codebooks.levels() - 1].size(), kScoreBytes),
+      choices_(items.size()) {
+  const std::size_t padded = codebooks[codebooks.levels() - 1].padded_size();
+  most_walks_ = std::clamp<std::size_t>(kScoreBytes / (padded * sizeof(float)), kWalkRows, 1024);
+  walkers_.reserve(most_walks_);
+  prefixes_.resize(most_walks_);
+  walks_.reserve(kMostItems);
+  scores_ = AlignedBuffer<float>(most_walks_ * padded);
 }
 
 // Whether the token of `level` in `key` leads to no free SID.
@@ -78,58 +93,128 @@ bool Completion::exhausted(SidKey key, std::size_t level) const {
   return level + 1 == codebooks_.levels() ? !owners_.is_free(key) : occupancy_.exhausted(key, level + 1);
 }
 
-Token Completion::choose(SidKey prefix, std::size_t level, const float* scores) {
+// The token of the lowest score that leads to a free SID. Looks all tokens up once it has met a few
+// that do not: from then on only those exhausted since are met.
+Token Completion::choose(SidKey prefix, std::size_t level, const float* scores, Refusals& refusals) const {
+  constexpr int kMetBeforeLookUp = 4;
   const SidLayout& layout = codebooks_.layout();
   const std::size_t size = codebooks_[level].size();
-  Mask& known = mask(prefix, level);
-  while (true) {
+  Refusals::Leaves known = refusals.below(prefix);
+  for (int met = 0;; ++met) {
     float lowest = std::numeric_limits<float>::infinity();
     std::size_t best = size;
-    for (std::size_t first = 0; first < size; first += 64) {
-      const std::uint64_t bits = known.bits[first / 64];
-      const std::size_t last = std::min(first + 64, size);
-      for (std::size_t token = first; token < last; ++token) {
-        if (scores[token] < lowest && (bits >> (token - first) & 1) == 0) {
-          lowest = scores[token];
-          best = token;
-        }
+    for (std::size_t token = 0; token < size; ++token) {
+      if (scores[token] < lowest && !known.refused(static_cast<Token>(token))) {
+        lowest = scores[token];
+        best = token;
       }
     }
     if (best == size) throw std::logic_error("completion met a prefix without a free SID");
     const auto token = static_cast<Token>(best);
     if (!exhausted(prefix | layout.place(token, level), level)) return token;
-    known.bits[best / 64] |= std::uint64_t{1} << best % 64;
-    if (known.complete) continue;
+    known.refuse(token);
+    if (met != kMetBeforeLookUp) continue;
     for (std::size_t other = 0; other < size; ++other) {
-      const bool gone = exhausted(prefix | layout.place(static_cast<Token>(other), level), level);
-      known.bits[other / 64] |= std::uint64_t{gone} << other % 64;
+      if (exhausted(prefix | layout.place(static_cast<Token>(other), level), level)) {
+        known.refuse(static_cast<Token>(other));
+      }
     }
-    known.complete = true;
   }
 }
 
-SidKey Completion::next(const float* vector) {
-  const std::size_t dim = codebooks_.dim(), levels = codebooks_.levels();
-  if (std::memcmp(residuals_[0].data(), vector, dim * sizeof(float)) != 0) levels_scored_ = 0;
-  std::copy_n(vector, dim, residuals_[0].data());
-  SidKey key = 0;
-  for (std::size_t level = 0; level < levels; ++level) {
-    if (level >= levels_scored_) {
-      codebooks_[level].scores(residuals_[level].data(), 1, scores_[level].data());
-      levels_scored_ = level + 1;
-    }
-    const Token token = choose(key, level, scores_[level].data());
-    if (token != path_[level]) levels_scored_ = level + 1;
-    path_[level] = token;
-    key |= codebooks_.layout().place(token, level);
-    if (level + 1 < levels && levels_scored_ == level + 1) {
-      std::copy_n(residuals_[level].data(), dim, residuals_[level + 1].data());
-      codebooks_[level].subtract(residuals_[level + 1].data(), token);
-    }
+// Chooses the tokens of one level for the block's rows and moves on to the residuals they leave.
+void Completion::walk_level(Scratch& scratch, std::size_t level, std::size_t n_rows) {
+  const std::size_t dim = codebooks_.dim(), padded = codebooks_[level].padded_size();
+  const SidLayout& layout = codebooks_.layout();
+  Token tokens[kWalkRows];
+  std::size_t undecided[kWalkRows], n_undecided = 0;
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    tokens[row] = layout.token(nearest_[scratch.items[row]], level);
+    if (scratch.greedy[row] && !exhausted(scratch.prefixes[row] | layout.place(tokens[row], level), level)) continue;
+    scratch.greedy[row] = false;
+    std::copy_n(scratch.residuals.data() + row * dim, dim, scratch.gathered.data() + n_undecided * dim);
+    undecided[n_undecided++] = row;
   }
-  owners_.settle(key);
-  occupancy_.add(key);
-  return key;
+  if (n_undecided > 0) codebooks_[level].scores(scratch.gathered.data(), n_undecided, scratch.scores.data());
+  for (std::size_t i = 0; i < n_undecided; ++i) {
+    const std::size_t row = undecided[i];
+    tokens[row] = choose(scratch.prefixes[row], level, scratch.scores.data() + i * padded, scratch.refusals[level]);
+  }
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    scratch.prefixes[row] |= layout.place(tokens[row], level);
+    codebooks_[level].subtract(scratch.residuals.data() + row * dim, tokens[row]);
+  }
+}
+
+// Makes the walks [begin, end) of the batch, down to the scores of the last level.
+void Completion::walk(Scratch& scratch, std::size_t begin, std::size_t end) {
+  const std::size_t dim = codebooks_.dim(), last = codebooks_.levels() - 1, n_rows = end - begin;
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    scratch.items[row] = walkers_[begin + row];
+    scratch.prefixes[row] = 0;
+    scratch.greedy[row] = true;
+    std::copy_n(vector(scratch.items[row]), dim, scratch.residuals.data() + row * dim);
+  }
+  for (std::size_t level = 0; level < last; ++level) walk_level(scratch, level, n_rows);
+  const std::size_t padded = codebooks_[last].padded_size();
+  codebooks_[last].scores(scratch.residuals.data(), n_rows, scores_.data() + begin * padded);
+  std::copy_n(scratch.prefixes, n_rows, prefixes_.data() + begin);
+}
+
+// Makes up the batch that starts with item `first`: at most `most` walks, one for each run of equal vectors.
+void Completion::gather(std::size_t first, std::size_t most) {
+  const std::size_t bytes = codebooks_.dim() * sizeof(float);
+  const std::size_t end = std::min(items_.size(), first + kMostItems);
+  walkers_.clear();
+  walks_.clear();
+  for (std::size_t item = first; item < end; ++item) {
+    if (item == first || std::memcmp(vector(item), vector(item - 1), bytes) != 0) {
+      if (walkers_.size() == most) break;
+      walkers_.push_back(item);
+    }
+    walks_.push_back(walkers_.size() - 1);
+  }
+}
+
+// Gives the items of the batch their SIDs in rank order, up to the first whose prefix has been
+// exhausted since it was chosen. Returns how many.
+std::size_t Completion::settle(std::size_t first) {
+  const std::size_t last = codebooks_.levels() - 1, padded = codebooks_[last].padded_size();
+  for (std::size_t i = 0; i < walks_.size(); ++i) {
+    const SidKey prefix = prefixes_[walks_[i]];
+    if (last > 0 && occupancy_.exhausted(prefix, last)) return i;
+    const Token token = choose(prefix, last, scores_.data() + walks_[i] * padded, leaves_);
+    const SidKey key = prefix | codebooks_.layout().place(token, last);
+    choices_[first + i] = key;
+    owners_.settle(key);
+    occupancy_.add(key);
+    leaves_.below(prefix).refuse(token);
+  }
+  return walks_.size();
+}
+
+void Completion::run() {
+  Execution quiet = execution_;
+  quiet.progress = nullptr;
+  std::vector<Scratch> scratches;  // kept from batch to batch, with what they have learnt
+  const int threads = std::max(1, execution_.threads);
+  for (int thread = 0; thread < threads; ++thread) scratches.emplace_back(codebooks_);
+  std::size_t most = kWalkRows;
+  for (std::size_t first = 0; first < items_.size();) {
+    gather(first, most);
+    const std::size_t chunks = (walkers_.size() + kWalkRows - 1) / kWalkRows;
+    std::atomic<std::size_t> next_scratch{0};
+    parallel_for(
+        quiet, "completion", chunks, walkers_.size(), [&] { return &scratches[next_scratch.fetch_add(1)]; },
+        [&](Scratch* scratch, std::size_t chunk, Worker&) {
+          walk(*scratch, chunk * kWalkRows, std::min((chunk + 1) * kWalkRows, walkers_.size()));
+        });
+    const std::size_t settled = settle(first);
+    first += settled;
+    most = settled == walks_.size() ? std::min(2 * most, most_walks_)
+                                    : std::clamp(2 * walks_[settled], kWalkRows, most_walks_);
+    if (execution_.progress) execution_.progress("completion", first, items_.size());
+  }
 }
 
 }  // namespace puresid

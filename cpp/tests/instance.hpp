@@ -1,6 +1,7 @@
 // Instances for the tests and the fuzzer: an input in the twins' form, handed to the core and compared.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstdint>
@@ -138,6 +139,28 @@ inline std::string disagreement(const reference::Input& input, const Execution& 
     return expected ? "the core found no room" : "the core found room where there is none";
   }
   return expected ? difference(*expected, *actual) : "";
+}
+
+// One item's candidates, in order, through the front door: of n equal vectors the k-th in priority
+// order takes the k-th candidate. The first, everybody's nearest SID, is taken at stage 0.
+inline std::vector<reference::Sid> core_candidates(const reference::Vector& vector, const reference::Levels& levels,
+                                                   reference::Method method, const reference::Widths& widths,
+                                                   const Execution& execution) {
+  std::size_t count = 1;
+  for (std::size_t level = 0; level < levels.size(); ++level) count *= std::min(widths[level], levels[level].size());
+  reference::Input input{.vectors = std::vector<reference::Vector>(count + 2, vector),  // two too many
+                         .levels = levels,
+                         .method = method,
+                         .tiers = {widths},
+                         .complete = false,
+                         .priority = {},
+                         .taken = {}};
+  const reference::Output output = run_core(input, execution);
+  std::vector<reference::Sid> candidates;
+  for (std::size_t row = 0; row < output.sids.size(); ++row) {
+    if (output.stages[row] != -1) candidates.push_back(output.sids[row]);
+  }
+  return candidates;
 }
 
 }  // namespace puresid::testing

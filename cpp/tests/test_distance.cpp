@@ -4,7 +4,6 @@
 #include <bit>
 #include <limits>
 
-#include "float_environment.hpp"
 #include "puresid/distance.hpp"
 #include "random.hpp"
 
@@ -159,10 +158,16 @@ TEST_CASE("subnormal scores and distances are exact: neither flushed nor rounded
     packed.scores(&row, scores.data());
     packed.squared_distances(&row, 1, squared.data());
     CHECK(squared[0] == 0);
-    CHECK(squared[1] == 0);           // 2^-150, half the smallest float: to even
-    CHECK(squared[2] == 0);           // likewise
-    CHECK(squared[3] == 4 * 2 * kTiny / 2);  // 2^-146 is 8 of them
-    CHECK(scores[0] == -2 * kTiny);
+    CHECK(squared[1] == 0);  // 2^-150, half the smallest float: to even
+    CHECK(squared[2] == 0);  // likewise
+    CHECK(squared[3] == 8 * kTiny);
+    CHECK(scores[0] == -kTiny);
+    CHECK(scores[1] == -kTiny);  // half its squared norm rounds to 0
+    CHECK(scores[2] == -kTiny);  // its squared norm, 4.5 of the smallest, rounds to 4
+    CHECK(scores[3] == 3 * kTiny);
+    Token token = 9;
+    packed.nearest(&row, 1, &token);
+    CHECK(token == 0);
   }
 }
 

@@ -1,10 +1,15 @@
 // Completion: whoever is left walks down once and gets a SID, as long as there is one.
 //
 // In rank order; at each level the nearest codeword, to the residual of the path taken, under which a
-// free SID remains. It cannot fail while items <= capacity. Serial, because each walk may fill a prefix
-// that the next one meets. Cost: O(sum of K_l * D) per item, whatever the vectors: scores of one row per
-// level, and look-ups of which tokens are exhausted, amortised over the items that meet a prefix. An
-// item equal to the one before reuses its scores. Memory: 24 bytes per prefix in use, and a bounded cache.
+// free SID remains. It cannot fail while items <= capacity.
+//
+// A walk depends on those before it only through what they exhausted. So the walks of a batch are made
+// in parallel, down to the scores of the last level, and then settled in rank order: a prefix chosen in
+// advance is still the right one unless it has been exhausted since, and then the rest of the batch
+// walks again. Same outcome as one by one.
+// Cost: O(sum of K_l * D) per item, whatever the vectors; levels at which the item's nearest SID still
+// has room cost nothing, and a run of equal vectors shares its scores.
+// Memory: 24 bytes per prefix in use, and bounded buffers.
 #pragma once
 
 #include <vector>
@@ -12,6 +17,7 @@
 #include "puresid/distance.hpp"
 #include "puresid/matching.hpp"
 #include "puresid/parallel.hpp"
+#include "puresid/refusals.hpp"
 
 namespace puresid {
 
@@ -34,32 +40,40 @@ class Occupancy {
 
 class Completion {
  public:
-  Completion(const PackedCodebooks& codebooks, SidOwners& owners, std::size_t max_sids, const Execution& execution);
+  // `items`, in rank order, whose greedy SIDs are `nearest`. All but `execution` must outlive it.
+  Completion(const PackedCodebooks& codebooks, MatrixView<const float> vectors, const std::vector<Row>& items,
+             const std::vector<SidKey>& nearest, SidOwners& owners, std::size_t max_sids, const Execution& execution);
 
-  // The SID of the next item in rank order, which is its own from now on.
-  [[nodiscard]] SidKey next(const float* vector);
+  // Gives each item its own SID: choices()[i] is that of items[i].
+  void run();
+  [[nodiscard]] const std::vector<SidKey>& choices() const noexcept { return choices_; }
 
  private:
-  // Tokens of one level under one prefix that are known to be exhausted. Only ever a subset of the
-  // truth, so an entry may be forgotten and made again.
-  struct Mask {
-    SidKey prefix = 0;
-    std::size_t level = 0;
-    bool used = false, complete = false;
-    std::vector<std::uint64_t> bits;
-  };
+  struct Scratch;
 
-  [[nodiscard]] Mask& mask(SidKey prefix, std::size_t level);
+  [[nodiscard]] const float* vector(std::size_t item) const { return vectors_.row(items_[item]); }
   [[nodiscard]] bool exhausted(SidKey key, std::size_t level) const;
-  [[nodiscard]] Token choose(SidKey prefix, std::size_t level, const float* scores);
+  [[nodiscard]] Token choose(SidKey prefix, std::size_t level, const float* scores, Refusals& refusals) const;
+  void gather(std::size_t first, std::size_t most);
+  void walk(Scratch& scratch, std::size_t begin, std::size_t end);
+  void walk_level(Scratch& scratch, std::size_t level, std::size_t n_rows);
+  [[nodiscard]] std::size_t settle(std::size_t first);
 
   const PackedCodebooks& codebooks_;
+  MatrixView<const float> vectors_;
+  const std::vector<Row>& items_;
+  const std::vector<SidKey>& nearest_;
   SidOwners& owners_;
+  Execution execution_;
   Occupancy occupancy_;
-  std::vector<AlignedBuffer<float>> scores_, residuals_;  // by level, of the last walk
-  std::vector<Token> path_;
-  std::size_t levels_scored_ = 0;  // levels of the last walk whose scores hold
-  std::vector<Mask> masks_;
+  Refusals leaves_;  // what settling has learnt of the last level
+  std::vector<SidKey> choices_;
+  // The batch at hand: the items that walk, the prefix and the last level's scores of each walk, and
+  // the walk of each item.
+  std::size_t most_walks_;
+  std::vector<std::size_t> walkers_, walks_;
+  std::vector<SidKey> prefixes_;
+  AlignedBuffer<float> scores_;
 };
 
 }  // namespace puresid

@@ -1,6 +1,7 @@
 // How a call runs: threads, instruction set, and how the caller hears from it and stops it.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <functional>
 #include <stdexcept>
@@ -32,6 +33,8 @@ struct Execution {
   // Both are called from the calling thread only, at most every 50 ms or so.
   std::function<bool()> interrupted;
   std::function<void(std::string_view stage, std::size_t done, std::size_t total)> progress;
+  // When the calling thread last asked; kept here, so that many short loops ask as often as a long one.
+  mutable std::chrono::steady_clock::time_point last_asked{};
 };
 
 }  // namespace puresid

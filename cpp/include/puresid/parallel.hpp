@@ -118,8 +118,8 @@ class Worker {
   void poll() {
     if (is_caller_) {
       const auto now = Clock::now();
-      if (now - last_poll_ >= std::chrono::milliseconds(50)) {
-        last_poll_ = now;
+      if (now - team_.execution_.last_asked >= std::chrono::milliseconds(50)) {
+        team_.execution_.last_asked = now;
         if (team_.execution_.progress) {
           team_.execution_.progress(team_.stage_, team_.done_.load(std::memory_order_relaxed), team_.total_);
         }
@@ -135,7 +135,6 @@ class Worker {
   using Clock = std::chrono::steady_clock;
   Team& team_;
   bool is_caller_;
-  Clock::time_point last_poll_ = Clock::now();
 };
 
 // Runs body(state, chunk, worker) for each chunk in [0, chunks). make_state() is called once per

@@ -1,0 +1,90 @@
+// assign() against its twin: bytes become a small instance, and any difference aborts.
+#include <bit>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+
+#include "instance.hpp"
+
+namespace {
+
+using namespace puresid;
+
+// Reads numbers off the input; 0 once it has come to its end.
+class Bytes {
+ public:
+  Bytes(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
+
+  std::uint8_t byte() { return at_ < size_ ? data_[at_++] : std::uint8_t{0}; }
+  std::size_t between(std::size_t low, std::size_t high) { return low + byte() % (high - low + 1); }
+  bool flag() { return (byte() & 1) != 0; }
+  // Any float32 up to 2^40 in magnitude, or a small integer: exact, and full of ties.
+  float value(bool lattice) {
+    if (lattice) return static_cast<float>(byte() % 5) - 2.0F;
+    std::uint32_t bits = 0;
+    for (int i = 0; i < 4; ++i) bits = bits << 8U | byte();
+    const auto any = std::bit_cast<float>(bits);
+    return std::fabs(any) <= 0x1p40F ? any : 0.0F;  // also for NaN
+  }
+  reference::Vector vector(std::size_t dim, bool lattice) {
+    reference::Vector result(dim);
+    for (float& value_of : result) value_of = value(lattice);
+    return result;
+  }
+
+ private:
+  const std::uint8_t* data_;
+  std::size_t size_, at_ = 0;
+};
+
+reference::Input decode(Bytes& bytes) {
+  reference::Input input;
+  const std::size_t n_levels = bytes.between(1, 4), dim = bytes.between(1, 3), rows = bytes.between(0, 10);
+  const bool lattice = bytes.flag();
+  constexpr reference::Method kMethods[] = {reference::Method::ecm, reference::Method::rrs, reference::Method::nearest,
+                                            reference::Method::suffix};
+  input.method = kMethods[bytes.between(0, 9) % 8 % 4];
+  input.complete = bytes.flag();
+  for (std::size_t level = 0; level < n_levels; ++level) {
+    reference::Codebook codebook(bytes.between(1, 5));
+    for (reference::Vector& codeword : codebook) codeword = bytes.vector(dim, lattice);
+    input.levels.push_back(codebook);
+  }
+  for (std::size_t tiers = bytes.between(0, 3); tiers > 0; --tiers) {
+    input.tiers.emplace_back();
+    for (std::size_t level = 0; level < n_levels; ++level) input.tiers.back().push_back(bytes.between(1, 6));
+  }
+  for (std::size_t taken = bytes.between(0, 5); taken > 0; --taken) {
+    input.taken.emplace_back();
+    for (const auto& codebook : input.levels) {
+      input.taken.back().push_back(static_cast<Token>(bytes.between(0, codebook.size() - 1)));
+    }
+    if (input.method == reference::Method::suffix) input.taken.back().push_back(bytes.byte() % 4);
+  }
+  if (bytes.flag()) {
+    for (std::size_t row = 0; row < rows; ++row) input.priority.push_back(bytes.byte() % 4);
+  }
+  if (bytes.flag()) input.max_distortion = static_cast<double>(std::fabs(bytes.value(lattice))) * 2;
+  while (input.vectors.size() < rows) {
+    const bool again = !input.vectors.empty() && bytes.flag();
+    input.vectors.push_back(again ? input.vectors.back() : bytes.vector(dim, lattice));
+  }
+  return input;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  Bytes bytes(data, size);
+  const std::vector<Simd> simd = available_simd();
+  Execution execution;
+  execution.simd = simd[bytes.byte() % simd.size()];
+  execution.threads = bytes.byte() % 16 == 0 ? 3 : 1;  // starting threads is slow
+  const std::string found = testing::disagreement(decode(bytes), execution);
+  if (!found.empty()) {
+    std::fprintf(stderr, "%s\n", found.c_str());
+    std::abort();
+  }
+  return 0;
+}

@@ -1,0 +1,138 @@
+#include <doctest/doctest.h>
+
+#include <set>
+
+#include "puresid/completion.hpp"
+#include "random.hpp"
+
+namespace puresid {
+namespace {
+
+using reference::Sid;
+using testing::Random;
+using testing::Values;
+
+// An input that completion alone resolves.
+reference::Input completion_only(std::vector<reference::Vector> vectors, reference::Levels levels) {
+  reference::Input input;
+  input.vectors = std::move(vectors);
+  input.levels = std::move(levels);
+  return input;
+}
+
+reference::Levels random_levels(Random& random, Values values, const std::vector<std::size_t>& sizes, std::size_t dim) {
+  reference::Levels levels;
+  for (const std::size_t size : sizes) levels.push_back(testing::random_vectors(random, values, size, dim));
+  return levels;
+}
+
+std::size_t distinct(const std::vector<Sid>& sids) { return std::set<Sid>(sids.begin(), sids.end()).size(); }
+
+TEST_CASE("an item walks to the nearest codeword under which a SID is free, for the residual of its path") {
+  // Everybody is nearest to (0, 0). Then (0, 1); token 0 is now full, so (1, ...) with residual -3.
+  const auto input = completion_only({{0}, {0}, {0}, {0}}, {{{0}, {3}}, {{0}, {-3}}});
+  const auto output = testing::run_core(input, {});
+  CHECK(output.sids == std::vector<Sid>{{0, 0}, {0, 1}, {1, 1}, {1, 0}});
+  CHECK(output.stages == std::vector<int>{0, 1, 1, 1});
+}
+
+TEST_CASE("equal vectors fill the space in the twin's order, up to the last SID") {
+  for (const Values values : testing::kAllValues) {
+    for (std::size_t seed = 0; seed < 12; ++seed) {
+      CAPTURE(static_cast<int>(values));
+      CAPTURE(seed);
+      Random random(seed);
+      const auto levels = random_levels(random, values, {random.between(1, 6), random.between(1, 6), random.between(1, 6)}, 3);
+      const std::size_t capacity = levels[0].size() * levels[1].size() * levels[2].size();
+      const auto vector = testing::random_vectors(random, values, 1, 3)[0];
+      const auto input = completion_only(std::vector<reference::Vector>(capacity, vector), levels);
+      CHECK(testing::disagreement(input, testing::execution_number(seed)) == "");
+    }
+  }
+}
+
+TEST_CASE("spread vectors fill the space in the twin's order, also with more prefixes than the cache of masks holds") {
+  Random random(3);
+  for (const Values values : {Values::gaussian, Values::lattice}) {
+    const auto levels = random_levels(random, values, {18, 19, 3}, 4);
+    auto input = completion_only(testing::random_vectors(random, values, 18 * 19 * 3, 4), levels);
+    CHECK(testing::disagreement(input, {}) == "");
+  }
+}
+
+TEST_CASE("levels wider than a word of the mask are walked in score order to the end") {
+  Random random(4);
+  for (const std::size_t size : {64, 65, 130}) {
+    for (const Values values : {Values::gaussian, Values::lattice}) {
+      const auto levels = random_levels(random, values, {size, 2}, 3);
+      const auto vectors = testing::random_vectors(random, values, 2, 3);
+      std::vector<reference::Vector> equal(size, vectors[0]);
+      equal.resize(2 * size, vectors[1]);
+      CHECK(testing::disagreement(completion_only(equal, levels), {}) == "");
+    }
+  }
+}
+
+TEST_CASE("4,096 equal vectors at 3 x 16 are unique; one more is refused") {
+  Random random(5);
+  auto input = completion_only(std::vector<reference::Vector>(4096, reference::Vector(8, 0.25F)),
+                               random_levels(random, Values::gaussian, {16, 16, 16}, 8));
+  CHECK(distinct(testing::run_core(input, {}).sids) == 4096);
+  input.vectors.emplace_back(8, 0.25F);
+  CHECK_THROWS_AS(testing::run_core(input, {}), CapacityError);
+}
+
+TEST_CASE("completion is not bound by max_distortion") {
+  auto input = completion_only({{0}, {0}}, {{{0}, {3}}});
+  input.tiers = {{2}};
+  input.max_distortion = 8.9;
+  const auto output = testing::run_core(input, {});
+  CHECK(output.sids == std::vector<Sid>{{0}, {1}});
+  CHECK(output.stages == std::vector<int>{0, 2});
+  CHECK(output.distortion == std::vector<float>{0, 9});
+}
+
+TEST_CASE("a space of 64 bits, far too large to list, is completed") {
+  Random random(6);
+  reference::Levels levels(4, reference::Codebook(65536, {7.0F}));
+  for (reference::Codebook& codebook : levels) codebook.back()[0] = 0;  // the last token of each level is the nearest
+  const auto input = completion_only(std::vector<reference::Vector>(3, {0.0F}), levels);
+  const auto output = testing::run_core(input, {});
+  CHECK(output.sids == std::vector<Sid>{{65535, 65535, 65535, 65535}, {65535, 65535, 65535, 0}, {65535, 65535, 65535, 1}});
+}
+
+TEST_CASE("a prefix is exhausted exactly when every SID below it is in use") {
+  Random random(8);
+  for (const std::vector<std::size_t>& sizes :
+       {std::vector<std::size_t>{2, 3, 2}, {3, 1, 2}, {1, 4, 1}, {2, 2, 2, 2}, {1, 1}, {4, 3}}) {
+    const SidLayout layout(sizes);
+    const auto capacity = static_cast<std::size_t>(layout.capacity());
+    std::vector<SidKey> keys;
+    for (std::size_t number = 0; number < capacity; ++number) {
+      std::vector<Token> sid(sizes.size());
+      for (std::size_t level = sizes.size(), rest = number; level-- > 0; rest /= sizes[level]) {
+        sid[level] = static_cast<Token>(rest % sizes[level]);
+      }
+      keys.insert(keys.begin() + static_cast<std::ptrdiff_t>(random.between(0, number)), layout.pack(sid.data()));
+    }
+    SidOwners owners(capacity);
+    const std::size_t before = capacity / 3;  // in use when the count begins; the others are added
+    for (std::size_t i = 0; i < before; ++i) owners.settle(keys[i]);
+    Occupancy occupancy(layout, owners, capacity, Execution{.threads = 2, .interrupted = {}, .progress = {}});
+    for (std::size_t used = before; used <= capacity; ++used) {
+      if (used > before) occupancy.add(keys[used - 1]);
+      for (std::size_t depth = 1; depth < sizes.size(); ++depth) {
+        for (const SidKey key : keys) {
+          bool free_below = false;
+          for (std::size_t i = used; i < capacity; ++i) {
+            free_below = free_below || layout.prefix(keys[i], depth) == layout.prefix(key, depth);
+          }
+          CHECK(occupancy.exhausted(key, depth) == !free_below);
+        }
+      }
+    }
+  }
+}
+
+}  // namespace
+}  // namespace puresid
