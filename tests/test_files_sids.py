@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from puresid import files
+from puresid import atomic, files
+from puresid.atomic import atomic_write
 from puresid.files import (
     CorruptFileError,
-    atomic_write,
     check_writable,
     read_npy,
     read_sids,
@@ -218,8 +218,8 @@ class TestAtomicWriting:
             pyarrow()
         temporary = tmp_path / "temporary"
         temporary.symlink_to("/dev/full")
-        monkeypatch.setattr(files, "_temporary_name", lambda target: temporary)
-        monkeypatch.setattr(files, "open", lambda path, mode: path.open("wb"), raising=False)
+        monkeypatch.setattr(atomic, "temporary_name", lambda target: temporary)
+        monkeypatch.setattr(atomic, "open", lambda path, mode: path.open("wb"), raising=False)
         sids = np.zeros((100_000, 3), np.uint16)
         with pytest.raises(OSError, match=r"No space left|requested and \d+ written"):
             write_sids(tmp_path / name, sids)

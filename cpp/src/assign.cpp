@@ -1,6 +1,7 @@
 #include "puresid/assign.hpp"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 #include <numeric>
 #include <string>
@@ -20,10 +21,10 @@ using Widths = std::vector<std::size_t>;
 
 // Row order, or the order that a priority gives.
 struct Order {
-  explicit Order(std::span<const double> priority) : rows_by_rank(priority.size()), ranks(priority.size()) {
+  Order(std::span<const double> priority, const Execution& execution)
+      : rows_by_rank(priority.size()), ranks(priority.size()) {
     std::iota(rows_by_rank.begin(), rows_by_rank.end(), Row{0});
-    std::stable_sort(rows_by_rank.begin(), rows_by_rank.end(),
-                     [&](Row a, Row b) { return priority[a] > priority[b]; });
+    sort(priority, execution);
     for (std::size_t rank = 0; rank < ranks.size(); ++rank) ranks[rows_by_rank[rank]] = static_cast<Rank>(rank);
   }
   [[nodiscard]] Row row(std::size_t rank) const {
@@ -31,9 +32,34 @@ struct Order {
   }
   std::vector<Row> rows_by_rank;  // empty for row order
   std::vector<Rank> ranks;
+
+ private:
+  // A merge sort: higher priority first, equal ones in row order.
+  void sort(std::span<const double> priority, const Execution& execution) {
+    const std::size_t rows = rows_by_rank.size();
+    std::vector<Row> merged(rows);
+    const auto before = [&](Row a, Row b) { return priority[a] > priority[b]; };
+    constexpr std::size_t kRun = 1U << 16U;
+    const auto at = [](std::vector<Row>& all, std::size_t row) { return all.begin() + static_cast<std::ptrdiff_t>(row); };
+    parallel_for(execution, "priority", (rows + kRun - 1) / kRun, rows, [&](std::size_t chunk, Worker& worker) {
+      const std::size_t begin = chunk * kRun, end = std::min(begin + kRun, rows);
+      std::stable_sort(at(rows_by_rank, begin), at(rows_by_rank, end), before);
+      worker.advance(end - begin);
+    });
+    for (std::size_t run = kRun; run < rows; run *= 2) {
+      parallel_for(execution, "priority", (rows + 2 * run - 1) / (2 * run), rows, [&](std::size_t chunk, Worker&) {
+        const std::size_t begin = chunk * 2 * run;
+        const std::size_t middle = std::min(begin + run, rows), end = std::min(middle + run, rows);
+        std::merge(at(rows_by_rank, begin), at(rows_by_rank, middle), at(rows_by_rank, middle), at(rows_by_rank, end),
+                   at(merged, begin), before);
+      });
+      rows_by_rank.swap(merged);
+    }
+  }
 };
 
-void check_tokens(const MatrixView<const Token>& taken, std::size_t row, const SidLayout& layout) {
+// Throws where a row of `taken` names a token that there is not.
+void check_taken(const MatrixView<const Token>& taken, std::size_t row, const SidLayout& layout) {
   for (std::size_t level = 0; level < layout.levels(); ++level) {
     if (taken.row(row)[level] >= layout.size(level)) {
       throw std::invalid_argument("taken[" + std::to_string(row) + "] has token " +
@@ -42,6 +68,25 @@ void check_tokens(const MatrixView<const Token>& taken, std::size_t row, const S
                                   std::to_string(layout.size(level)) + " codewords");
     }
   }
+}
+
+// Gives away the SIDs of `taken`. Returns how many different ones there are.
+std::size_t settle_taken(const MatrixView<const Token>& taken, const SidLayout& layout, SidOwners& owners,
+                         const Execution& execution) {
+  constexpr std::size_t kChunk = 1U << 14U;
+  std::atomic<std::size_t> distinct{0};
+  parallel_for(execution, "taken", (taken.rows() + kChunk - 1) / kChunk, taken.rows(),
+               [&](std::size_t chunk, Worker& worker) {
+                 const std::size_t begin = chunk * kChunk, end = std::min(begin + kChunk, taken.rows());
+                 std::size_t fresh = 0;
+                 for (std::size_t row = begin; row < end; ++row) {
+                   check_taken(taken, row, layout);
+                   if (owners.settle(layout.pack(taken.row(row)))) ++fresh;
+                 }
+                 distinct += fresh;
+                 worker.advance(end - begin);
+               });
+  return distinct;
 }
 
 std::vector<Widths> checked_tiers(const AssignOptions& options, const SidLayout& layout) {
@@ -91,7 +136,6 @@ void check_arguments(MatrixView<const float> vectors, const Codebooks& codebooks
     throw std::invalid_argument("taken has " + std::to_string(options.taken.cols()) + " columns; SIDs have " +
                                 std::to_string(columns) + " tokens");
   }
-  for (std::size_t row = 0; row < options.taken.rows(); ++row) check_tokens(options.taken, row, codebooks.layout());
 }
 
 // The stages of one call of assign().
@@ -104,14 +148,11 @@ class Run {
         execution_(execution),
         result_(result),
         tiers_(checked_tiers(options, codebooks.layout())),
-        order_(options.priority),
+        order_(options.priority, execution),
         max_sids_(vectors.rows() + options.taken.rows()),
         owners_(max_sids_),
         packed_(codebooks, execution.simd) {
-    std::size_t taken = 0;
-    for (std::size_t row = 0; row < options.taken.rows(); ++row) {
-      if (owners_.settle(codebooks.layout().pack(options.taken.row(row)))) ++taken;
-    }
+    const std::size_t taken = settle_taken(options.taken, codebooks.layout(), owners_, execution);
     const std::uint64_t capacity = codebooks.layout().capacity();
     const bool must_fit = options.complete && options.method != Method::nearest;
     if (must_fit && (taken > capacity || vectors.rows() > capacity - taken)) {
@@ -215,17 +256,17 @@ class Run {
 void assign_suffix(MatrixView<const float> vectors, const Codebooks& codebooks, const AssignOptions& options,
                    const Execution& execution, Assignment& result) {
   const PackedCodebooks packed(codebooks, execution.simd);
-  quantise_nearest(vectors, codebooks, packed, {}, {}, nullptr, execution, result);
   std::unordered_map<SidKey, std::vector<std::uint32_t>> taken;
   for (std::size_t row = 0; row < options.taken.rows(); ++row) {
+    check_taken(options.taken, row, codebooks.layout());
     const Token* tokens = options.taken.row(row);
     taken[codebooks.layout().pack(tokens)].push_back(tokens[codebooks.levels()]);
   }
   for (auto& [key, counters] : taken) std::sort(counters.begin(), counters.end());
-  const Order order(options.priority);
+  const Order order(options.priority, execution);
+  quantise_nearest(vectors, codebooks, packed, {}, {}, nullptr, execution, result);
   KeyTable next(vectors.rows());
-  for (std::size_t rank = 0; rank < vectors.rows(); ++rank) {
-    const Row row = order.row(rank);
+  const auto count = [&](Row row) {
     const SidKey key = result.sids.load(row);
     KeyTable::Value& counter = next.at(key);
     std::uint32_t value = counter.load(std::memory_order_relaxed);
@@ -234,7 +275,16 @@ void assign_suffix(MatrixView<const float> vectors, const Codebooks& codebooks, 
     }
     result.counter[row] = value;
     counter.store(value + 1, std::memory_order_relaxed);
-  }
+  };
+  Execution serial = execution;
+  serial.threads = 1;
+  constexpr std::size_t kChunk = 1U << 14U;
+  parallel_for(serial, "suffix", (vectors.rows() + kChunk - 1) / kChunk, vectors.rows(),
+               [&](std::size_t chunk, Worker& worker) {
+                 const std::size_t begin = chunk * kChunk, end = std::min(begin + kChunk, vectors.rows());
+                 for (std::size_t rank = begin; rank < end; ++rank) count(order.row(rank));
+                 worker.advance(end - begin);
+               });
 }
 
 }  // namespace

@@ -170,7 +170,7 @@ void check_arguments(MatrixView<const float> vectors, const std::vector<std::siz
       if (std::fabs(value) <= largest) continue;
       const std::string place = "vectors[" + std::to_string(row) + "]";
       if (!std::isfinite(value)) {
-        throw std::invalid_argument(place + " has " + (std::isnan(value) ? "NaN" : "an infinity") + " in column " +
+        throw std::invalid_argument(place + " has " + (std::isnan(value) ? "NaN" : "an infinity (in float32)") + " in column " +
                                     std::to_string(d) + "; every value must be finite");
       }
       throw std::invalid_argument(place + " has a value beyond " + std::to_string(largest) +

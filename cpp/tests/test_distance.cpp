@@ -46,9 +46,10 @@ void check_nearest(const Case& c, const PackedCodebook& packed, std::size_t n_ro
 void check_nearest_k(const Case& c, const PackedCodebook& packed, std::size_t n_rows, std::size_t k) {
   std::vector<Token> tokens(n_rows * k);
   std::vector<float> squared(n_rows * k);
-  packed.nearest_k(c.flat_rows.data(), n_rows, k, tokens.data(), squared.data());
+  packed.nearest_k(c.flat_rows.data(), n_rows, k, tokens.data());
   std::size_t wrong = 0;
   for (std::size_t row = 0; row < n_rows; ++row) {
+    packed.squared_distances_to(c.rows[row].data(), tokens.data() + row * k, k, squared.data() + row * k);
     for (std::size_t rank = 0; rank < k; ++rank) {
       const Token expected = c.ranked[row][rank];
       wrong += tokens[row * k + rank] != expected ||
@@ -62,14 +63,14 @@ void check_nearest_k(const Case& c, const PackedCodebook& packed, std::size_t n_
 void check_all(const Case& c, const PackedCodebook& packed, std::size_t n_rows) {
   const std::size_t stride = packed.padded_size();
   REQUIRE(stride >= c.codebook.size());
-  std::vector<float> scores(stride), squared(stride * n_rows), norms(n_rows);
+  std::vector<float> scores(stride * n_rows), squared(stride * n_rows), norms(n_rows);
+  packed.scores(c.flat_rows.data(), n_rows, scores.data());
   packed.squared_distances(c.flat_rows.data(), n_rows, squared.data());
   packed.squared_norms(c.flat_rows.data(), n_rows, norms.data());
   std::size_t wrong = 0;
   for (std::size_t row = 0; row < n_rows; ++row) {
-    packed.scores(c.flat_rows.data() + row * packed.dim(), scores.data());
     for (std::size_t token = 0; token < c.codebook.size(); ++token) {
-      wrong += !same_bits(scores[token], reference::score(c.rows[row], c.codebook[token]));
+      wrong += !same_bits(scores[row * stride + token], reference::score(c.rows[row], c.codebook[token]));
       wrong += !same_bits(squared[row * stride + token], reference::squared_distance(c.rows[row], c.codebook[token]));
     }
     wrong += !same_bits(norms[row], reference::squared_norm(c.rows[row]));
@@ -135,8 +136,7 @@ TEST_CASE("equal scores go to the lower token, wherever the equal codewords stan
         const PackedCodebook packed({codebook.data(), 130, 1}, simd);
         const float row = 0.5F;
         Token tokens[3] = {};
-        float squared[3] = {};
-        packed.nearest_k(&row, 1, 3, tokens, squared);
+        packed.nearest_k(&row, 1, 3, tokens);
         const Token third = a != 0 ? 0 : (b != 1 ? 1 : 2);
         CHECK(tokens[0] == a);
         CHECK(tokens[1] == b);
@@ -155,7 +155,7 @@ TEST_CASE("subnormal scores and distances are exact: neither flushed nor rounded
     const PackedCodebook packed({codebook.data(), 4, 1}, simd);
     std::vector<float> scores(packed.padded_size()), squared(packed.padded_size());
     const float row = 0x1p-74F;
-    packed.scores(&row, scores.data());
+    packed.scores(&row, 1, scores.data());
     packed.squared_distances(&row, 1, squared.data());
     CHECK(squared[0] == 0);
     CHECK(squared[1] == 0);  // 2^-150, half the smallest float: to even

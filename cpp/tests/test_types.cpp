@@ -29,9 +29,9 @@ TEST_CASE("narrow gives back every value that fits and refuses the others with t
   CHECK(narrow<std::uint8_t>(255) == 255);
   CHECK(narrow<std::int8_t>(-128) == -128);
   CHECK(narrow<std::uint64_t>(std::int64_t{7}) == 7);
-  CHECK_THROWS_WITH_AS(narrow<std::uint8_t>(256), "a value of 256 does not fit its type", std::out_of_range);
-  CHECK_THROWS_WITH_AS(narrow<std::uint32_t>(-1), "a value of -1 does not fit its type", std::out_of_range);
-  CHECK_THROWS_AS(narrow<std::int64_t>(kMost), std::out_of_range);
+  CHECK_THROWS_WITH_AS(static_cast<void>(narrow<std::uint8_t>(256)), "a value of 256 does not fit its type", std::out_of_range);
+  CHECK_THROWS_WITH_AS(static_cast<void>(narrow<std::uint32_t>(-1)), "a value of -1 does not fit its type", std::out_of_range);
+  CHECK_THROWS_AS(static_cast<void>(narrow<std::int64_t>(kMost)), std::out_of_range);
 }
 
 TEST_CASE("checked_multiply multiplies exactly or throws") {

@@ -62,7 +62,9 @@ def float_matrix(values: Any, name: str) -> npt.NDArray[np.float32]:
         raise TypeError(f"{name} has dtype {array.dtype}; real numbers are needed")
     if array.shape[1] == 0:
         raise ValueError(f"{name} has dimension 0; at least 1 is needed")
-    with np.errstate(over="ignore"):  # too large for float32 becomes infinite, which the core refuses
+    with np.errstate(
+        over="ignore"
+    ):  # too large for float32 becomes infinite, which the core refuses
         return np.ascontiguousarray(array, dtype=np.float32)
 
 

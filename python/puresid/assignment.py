@@ -32,8 +32,8 @@ class Assignment:
         One token per level; uint32 where a codebook has more than 65,536 codewords. For
         ``method="suffix"`` shape (N, L + 1), the counter last.
     stages : ndarray, shape (N,), int8
-        How each item got its SID: 0 nearest, t tier t, ``len(tiers) + 1`` completion, -1 left on the
-        nearest SID, which another item owns (``complete=False`` and ``method="nearest"`` only).
+        How each item got its SID: 0 nearest, t tier t, ``len(tiers) + 1`` completion, -1 left on
+        the nearest SID, which another item owns (``complete=False`` and ``method="nearest"`` only).
     distortion : ndarray, shape (N,), float32
         Squared distance between each vector and the sum of its codewords.
     method : str
@@ -43,7 +43,7 @@ class Assignment:
     sizes : tuple of int
         Codewords per level.
     n_taken : int
-        Rows of `taken`.
+        Distinct SIDs among `taken`.
     nearest_distortion : float
         Mean squared distance between the vectors and their nearest SIDs; NaN without items.
     """
@@ -65,6 +65,8 @@ class Assignment:
 def _checked_tiers(tiers: Any, n_levels: int) -> list[list[int]]:
     if tiers is None:
         return _core.default_tiers(n_levels)
+    if isinstance(tiers, (str, bytes)) or not hasattr(tiers, "__iter__"):
+        raise TypeError(f"tiers is {tiers!r}; a sequence of tiers is needed, such as ((1, 1, 10),)")
     checked = []
     for number, tier in enumerate(tiers):
         if isinstance(tier, (str, bytes)) or not hasattr(tier, "__iter__"):
@@ -83,9 +85,15 @@ def _checked_tiers(tiers: Any, n_levels: int) -> list[list[int]]:
     return checked
 
 
-def _with_counter(
-    sids: SidsArray, counter: npt.NDArray[np.uint32]
-) -> SidsArray:
+def _checked_limit(max_distortion: Any) -> float:
+    if max_distortion is None:
+        return math.inf
+    if isinstance(max_distortion, (int, float, np.number)):
+        return float(max_distortion)
+    raise TypeError(f"max_distortion is {max_distortion!r}; a number is needed")
+
+
+def _with_counter(sids: SidsArray, counter: npt.NDArray[np.uint32]) -> SidsArray:
     wide = sids.dtype == np.uint32 or (counter.size > 0 and int(counter.max()) > 0xFFFF)
     columns = np.empty((len(sids), sids.shape[1] + 1), dtype=np.uint32 if wide else np.uint16)
     columns[:, :-1] = sids
@@ -109,9 +117,9 @@ def assign(
     """Give every item a semantic ID that no other item has.
 
     Each vector is quantised greedily. Of the items that meet at a SID the first in priority order
-    owns it; the others take the first free SID among their own candidates, tier by tier, and whoever
-    is left walks down to the nearest prefix with a free SID. The same input gives the same bytes
-    whatever the threads, the instruction set or the other items' order in memory.
+    owns it; the others take the first free SID among their own candidates, tier by tier, and
+    whoever is left walks down to the nearest prefix with a free SID. The same input gives the same
+    bytes whatever the threads and the instruction set.
 
     Parameters
     ----------
@@ -121,9 +129,10 @@ def assign(
         One (K_l, D) array per level.
     method : {"ecm", "rrs", "nearest", "suffix"}
         ``"ecm"``, exhaustive candidate matching: candidates by ascending sum of the distances per
-        level. ``"rrs"``, recursive residual searching: candidates in the order of a depth-first walk
-        over residuals. ``"nearest"``: conflicts stay. ``"suffix"``, the field's baseline: one more
-        column that counts 0, 1, 2, … within each group of equal nearest SIDs, in priority order.
+        level. ``"rrs"``, recursive residual searching: candidates in the order of a depth-first
+        walk over residuals. ``"nearest"``: conflicts stay. ``"suffix"``, the field's baseline: one
+        more column that counts 0, 1, 2, … within each group of equal nearest SIDs, in priority
+        order.
     tiers : sequence of sequence of int, optional
         ``k_l`` per level of each tier, cut at ``K_l``. Default: the paper's authors'
         ``((1, …, 1, 10), (5, …, 5, 20))``.
@@ -156,6 +165,13 @@ def assign(
     KeyboardInterrupt
         On Ctrl-C, within half a second.
 
+    Notes
+    -----
+    Distances that are compared are computed as ``||c||^2 / 2 - r . c`` in float32, which loses
+    digits where vectors lie far from the origin: with a mean a thousand times their spread, many
+    tokens are no longer the nearest. Centre such vectors before training codebooks. Reported
+    distortions are computed from ``x - c`` and do not suffer.
+
     References
     ----------
     Zhang, Li, McAuley & Hou, "Purely Semantic Indexing for LLM-based Generative Recommendation and
@@ -175,7 +191,7 @@ def assign(
     widths = _checked_tiers(tiers, books.n_levels)
     columns = books.n_levels + (method == "suffix")
     used = None if taken is None else token_matrix(taken, columns, "taken")
-    limit = math.inf if max_distortion is None else float(max_distortion)
+    limit = _checked_limit(max_distortion)
     with progress_bar(progress) as report:
         sids, stages, distortion, counter, nearest_sum = _core.assign(
             rows,
@@ -197,6 +213,6 @@ def assign(
         method=method,
         tiers=tuple(tuple(map(min, tier, books.sizes)) for tier in widths),
         sizes=books.sizes,
-        n_taken=0 if used is None else len(used),
+        n_taken=0 if used is None else len(np.unique(used, axis=0)),
         nearest_distortion=nearest_sum / len(rows) if len(rows) else math.nan,
     )

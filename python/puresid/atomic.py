@@ -1,43 +1,67 @@
-"""Files that are either whole or not there."""
+"""Files that are written whole or not at all."""
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import os
-import tempfile
+import secrets
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 
-@contextlib.contextmanager
-def atomic_path(path: str | os.PathLike[str]) -> Iterator[Path]:
-    """Yield a temporary name beside `path`; rename it to `path` once the block has written it.
+@contextmanager
+def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a file that takes the place of `path` when the block ends without an error.
 
-    The file and its folder are synced to disk around the rename. After an error in the block nothing
-    is left behind and an older file of the name is as it was.
+    The bytes go to a temporary file in the same folder, are synced to the disk, and the file is
+    renamed over `path`; then the folder is synced. On any error, Ctrl-C included, the temporary
+    file is removed and `path` stays as it was. A symbolic link stays one: its target is replaced.
+
+    Parameters
+    ----------
+    path : str or path
+        The file to write.
+
+    Yields
+    ------
+    binary file
+        Open for writing.
 
     Raises
     ------
     OSError
-        If the folder is missing or cannot be written.
+        The file cannot be written.
     """
-    target = Path(path)
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", suffix=".tmp", dir=target.parent)
-    os.close(handle)
-    temporary = Path(name)
+    target = Path(os.path.realpath(path))
+    temporary = temporary_name(target)
+    handle = open(temporary, "xb")  # noqa: SIM115 (the file must be closed before its renaming)
     try:
-        yield temporary
-        umask = os.umask(0)
-        os.umask(umask)
-        with open(temporary, "rb") as written:
-            os.fchmod(written.fileno(), 0o666 & ~umask)  # mkstemp makes them private
-            os.fsync(written.fileno())
+        with handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
         os.replace(temporary, target)
     except BaseException:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink()
         raise
-    folder = os.open(target.parent, os.O_RDONLY)
+    _sync_folder(target.parent)
+
+
+def temporary_name(target: Path) -> Path:
+    """Return a name beside `target` that no other file has."""
+    return target.parent / f".puresid-{secrets.token_hex(8)}.tmp"
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
-        os.fsync(folder)
+        os.fsync(descriptor)
+    except OSError as error:
+        # Some network and user-space file systems have no such call for folders.
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
     finally:
-        os.close(folder)
+        os.close(descriptor)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from puresid import _core
 from puresid.arrays import float_matrix, token_matrix
-from puresid.atomic import atomic_path
+from puresid.atomic import atomic_write
 
 
 class Codebooks:
@@ -29,8 +29,8 @@ class Codebooks:
     TypeError
         If a level does not hold real numbers.
     ValueError
-        If there is no level, a level has no codeword, dimensions differ, a value is not finite or so
-        large that squared distances overflow float32, or the SIDs need more than 64 bits
+        If there is no level, a level has no codeword, dimensions differ, a value is not finite or
+        so large that squared distances overflow float32, or the SIDs need more than 64 bits
         (the sum of ``ceil(log2 K_l)``).
 
     Examples
@@ -122,8 +122,8 @@ class Codebooks:
         from safetensors.numpy import save
 
         tensors = {f"codebook_{number}": level for number, level in enumerate(self._levels)}
-        with atomic_path(path) as temporary:
-            temporary.write_bytes(save(tensors, metadata={"format": "puresid.codebooks"}))
+        with atomic_write(path) as handle:
+            handle.write(save(tensors, metadata={"format": "puresid.codebooks"}))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Codebooks:
@@ -143,9 +143,13 @@ class Codebooks:
         try:
             tensors = load(data)
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(f"{os.fspath(path)} is not an intact safetensors file: {error}") from error
+            raise ValueError(
+                f"{os.fspath(path)} is not an intact safetensors file: {error}"
+            ) from error
         names = {
-            int(match[1]): name for name in tensors if (match := re.fullmatch(r"codebook_(\d+)", name))
+            int(match[1]): name
+            for name in tensors
+            if (match := re.fullmatch(r"codebook_(\d+)", name))
         }
         if sorted(names) != list(range(len(tensors))) or not names:
             raise ValueError(
@@ -161,7 +165,8 @@ class Codebooks:
         return len(self._levels)
 
     def __getitem__(self, level: int) -> npt.NDArray[np.float32]:
-        return self._levels[level]
+        codewords: npt.NDArray[np.float32] = self._levels[level]
+        return codewords
 
     def __iter__(self) -> Iterator[npt.NDArray[np.float32]]:
         return iter(self._levels)

@@ -20,10 +20,10 @@ def build_config() -> dict[str, Any]:
     Returns
     -------
     dict
-        ``version``, ``compiler``, ``build_type``, ``parallel`` (back end), ``simd_available`` (list of
-        instruction sets, slowest first), ``simd_default``, ``simd`` (what the next call uses; the
-        environment variable ``PURESID_SIMD`` chooses) and ``threads`` (what ``threads=None`` means
-        here). All instruction sets and thread counts give the same bytes.
+        ``version``, ``compiler``, ``build_type``, ``parallel`` (back end), ``simd_available`` (list
+        of instruction sets, slowest first), ``simd_default``, ``simd`` (what the next call uses;
+        the environment variable ``PURESID_SIMD`` chooses) and ``threads`` (what ``threads=None``
+        means here). All instruction sets and thread counts give the same bytes.
     """
     config = _core.build_config()
     config["simd"] = simd() or config["simd_default"]
@@ -32,8 +32,18 @@ def build_config() -> dict[str, Any]:
 
 
 def simd() -> str | None:
-    """Return the instruction set that ``PURESID_SIMD`` asks for, None for the best."""
-    return os.environ.get("PURESID_SIMD") or None
+    """Return the instruction set that ``PURESID_SIMD`` asks for, None for the best.
+
+    Raises
+    ------
+    ValueError
+        If this machine does not run it.
+    """
+    name = os.environ.get("PURESID_SIMD") or None
+    available = _core.build_config()["simd_available"]
+    if name is not None and name not in available:
+        raise ValueError(f"PURESID_SIMD is {name!r}; this machine runs {', '.join(available)}")
+    return name
 
 
 def _cgroup_quota(root: Path) -> float | None:
@@ -51,16 +61,14 @@ def _cgroup_quota(root: Path) -> float | None:
 def default_threads(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
     """Return the number of threads this process may use.
 
-    ``OMP_NUM_THREADS`` where it is set, else the CPUs of the affinity mask, at most the quota of the
-    control group.
+    ``OMP_NUM_THREADS`` where it is set, else the CPUs of the affinity mask, at most the quota of
+    the control group.
     """
     asked = os.environ.get("OMP_NUM_THREADS", "").split(",")[0].strip()
     if asked.isdigit() and int(asked) > 0:
         return int(asked)
-    if hasattr(os, "sched_getaffinity"):
-        cpus = len(os.sched_getaffinity(0))
-    else:
-        cpus = os.cpu_count() or 1
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    cpus = len(affinity(0)) if affinity is not None else os.cpu_count() or 1
     quota = _cgroup_quota(cgroup)
     return cpus if quota is None else max(1, min(cpus, int(quota + 0.5)))
 

@@ -19,7 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puresid._docs import Entry, standard_library, text_vectors
-from puresid.files import atomic_write, check_writable, write_sids
+from puresid.atomic import atomic_write
+from puresid.files import check_writable, write_sids
 
 if TYPE_CHECKING:
     from puresid import Assignment, Codebooks

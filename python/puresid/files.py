@@ -6,12 +6,9 @@ then renamed over it. Reading never unpickles. Only a Parquet file makes it impo
 
 from __future__ import annotations
 
-import errno
 import math
 import os
-import secrets
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO, Any
 
@@ -28,12 +25,12 @@ from puresid._formats import (
     sid_table,
     write_index_json,
 )
+from puresid.atomic import atomic_write, temporary_name
 
 __all__ = [
     "SID_SUFFIXES",
     "VECTOR_SUFFIXES",
     "CorruptFileError",
-    "atomic_write",
     "check_writable",
     "read_npy",
     "read_sids",
@@ -204,52 +201,13 @@ def check_writable(
         raise FileNotFoundError(f"cannot write {path}: there is no folder {target.parent}")
     if target.is_dir():
         raise IsADirectoryError(f"cannot write {path}: it is a folder")
-    probe = _temporary_name(target)
+    probe = temporary_name(target)
     try:
         with open(probe, "xb"):
             pass
         probe.unlink()
     except OSError as error:
         raise type(error)(f"cannot write {path}: {error.strerror} ({target.parent})") from error
-
-
-@contextmanager
-def atomic_write(path: PathLike) -> Iterator[IO[bytes]]:
-    """Open a file that takes the place of `path` when the block ends without an error.
-
-    The bytes go to a temporary file in the same folder, are synced to the disk, and the file is
-    renamed over `path`; then the folder is synced. On any error, Ctrl-C included, the temporary
-    file is removed and `path` stays as it was. A symbolic link stays one: its target is replaced.
-
-    Parameters
-    ----------
-    path : str or path
-        The file to write.
-
-    Yields
-    ------
-    binary file
-        Open for writing.
-
-    Raises
-    ------
-    OSError
-        The file cannot be written.
-    """
-    target = Path(os.path.realpath(path))
-    temporary = _temporary_name(target)
-    handle = open(temporary, "xb")  # noqa: SIM115 (the file must be closed before its renaming)
-    try:
-        with handle:
-            yield handle
-            handle.flush()
-            os.fsync(handle.fileno())
-        os.replace(temporary, target)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_folder(target.parent)
 
 
 def read_npy(path: PathLike) -> Array:
@@ -319,24 +277,6 @@ def _suffix(path: PathLike, known: tuple[str, ...]) -> str:
         if name.endswith(suffix):
             return suffix
     raise ValueError(f"{path} has an unknown ending; the known ones are {', '.join(known)}")
-
-
-def _temporary_name(target: Path) -> Path:
-    return target.parent / f".puresid-{secrets.token_hex(8)}.tmp"
-
-
-def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # a folder cannot be opened there, and renaming is journalled
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        # Some network and user-space file systems have no such call for folders.
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(descriptor)
 
 
 def _checked_sids(sids: Array, where: str) -> Array:

@@ -36,7 +36,8 @@ class AssignmentSummary:
     load : float
         (items + taken SIDs) / capacity.
     fullest_prefixes : tuple of (tuple of int, int, int)
-        The prefixes of all tokens but the last with the most items: tokens, items, room.
+        The prefixes of all tokens but the last with the most items: tokens, items, room. Taken SIDs
+        are not counted.
     method : str
     n_tiers : int
     """
@@ -80,8 +81,11 @@ class AssignmentSummary:
             for stage, count in self.stage_counts.items()
         ]
         rows += [
-            ("distortion", f"{self.distortion:.6g} (nearest {self.nearest_distortion:.6g}, "
-                           f"× {self.distortion_ratio:.4f})"),
+            (
+                "distortion",
+                f"{self.distortion:.6g} (nearest {self.nearest_distortion:.6g}, "
+                f"x {self.distortion_ratio:.4f})",
+            ),
             ("load", f"{self.load:.3g} of {self.capacity:,} SIDs"),
         ]
         rows += [
@@ -98,7 +102,9 @@ def _distinct_rows(sids: SidsArray) -> int:
     return int(changed.sum()) + (len(sids) > 0)
 
 
-def _fullest(sids: SidsArray, n_levels: int, room: int) -> tuple[tuple[tuple[int, ...], int, int], ...]:
+def _fullest(
+    sids: SidsArray, n_levels: int, room: int
+) -> tuple[tuple[tuple[int, ...], int, int], ...]:
     if n_levels < 2 or len(sids) == 0:
         return ()
     prefixes, counts = np.unique(sids[:, : n_levels - 1], axis=0, return_counts=True)

@@ -58,11 +58,12 @@ class SidLayout {
     for (std::size_t level = sizes_.size(); level-- > 0;) {
       shifts_[level] = used;
       used += bits(level);
-      if (used > 64) {
-        throw std::invalid_argument("the codebook sizes need more than 64 bits a SID (the sum of "
-                                    "ceil(log2 size) over the levels); use fewer or smaller levels");
-      }
       capacity_ = saturating_multiply(capacity_, sizes_[level]);
+    }
+    if (used > 64) {
+      throw std::invalid_argument("the codebook sizes need " + std::to_string(used) +
+                                  " bits a SID (the sum of ceil(log2 size) over the levels), more than 64; "
+                                  "use fewer or smaller levels");
     }
   }
 

@@ -25,8 +25,8 @@ def _integer(value: Any, name: str, least: int) -> int:
 class RQKMeans:
     """Residual k-means: each level clusters what the levels before left over.
 
-    Lloyd's iteration from a greedy k-means++ start; clusters that lose all rows are refilled with the
-    rows that are worst served. The same bytes at any number of threads.
+    Lloyd's iteration from a greedy k-means++ start; clusters that lose all rows are refilled with
+    the rows that are worst served. The same bytes at any number of threads.
 
     Parameters
     ----------
@@ -48,8 +48,8 @@ class RQKMeans:
     codebooks : Codebooks
         After `fit`.
     history : tuple of tuple of float
-        After `fit`: per level, the mean squared distance of the rows to their codewords, before each
-        iteration and at the end.
+        After `fit`: per level, the mean squared distance of the rows to their codewords, before
+        each iteration and at the end.
 
     Raises
     ------
