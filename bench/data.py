@@ -36,11 +36,19 @@ class Problem:
 
 
 def clustered(
-    items: int, dim: int, *, clusters: int, concentration: float, noise: float, seed: int
+    items: int,
+    dim: int,
+    *,
+    clusters: int,
+    concentration: float,
+    noise: float,
+    decay: float,
+    seed: int,
 ) -> Floats:
     """Vectors about random centres; cluster r (from 1) has a weight of r^-concentration."""
     clusters = min(clusters, items)
     centres = np.random.default_rng((seed, 0)).standard_normal((clusters, dim), dtype=np.float32)
+    scale = np.arange(1, dim + 1, dtype=np.float32) ** np.float32(-decay)
     heights = np.cumsum(np.arange(1, clusters + 1, dtype=np.float64) ** -concentration)
     heights /= heights[-1]
     vectors = np.empty((items, dim), dtype=np.float32)
@@ -51,6 +59,7 @@ def clustered(
         rng.standard_normal(dtype=np.float32, out=rows)
         rows *= np.float32(noise)
         rows += centres[cluster]
+        rows *= scale
     return vectors
 
 
@@ -81,6 +90,7 @@ def vectors_of(case: Case) -> Floats:
         clusters=case.clusters,
         concentration=case.concentration,
         noise=case.noise,
+        decay=case.decay,
         seed=case.seed,
     )
 

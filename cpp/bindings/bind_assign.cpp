@@ -81,7 +81,8 @@ void register_assign(py::module_& module) {
              py::arg("taken").noconvert(), py::arg("max_distortion"), py::arg("threads"), py::arg("simd"),
              py::arg("progress"), "(sids, stages, distortion, counter, sum of the nearest SIDs' distortion)");
   module.def(
-      "check_codebooks", [](const std::vector<py::array>& codebooks) { static_cast<void>(Codebooks(matrices(codebooks))); },
+      "check_codebooks",
+      [](const std::vector<py::array>& codebooks) { static_cast<void>(Codebooks(matrices(codebooks))); },
       py::arg("codebooks").noconvert(), "Raises ValueError for codebooks that assign() would refuse.");
   module.def("default_tiers", &default_tiers, py::arg("levels"));
 }

@@ -85,7 +85,8 @@ inline Output assign(const Input& input) {
     for (std::size_t i = 0; i < order.size(); ++i) output.counter[order[i]] = counters[i];
   } else {
     std::set<Sid> used(input.taken.begin(), input.taken.end());
-    if (input.complete && input.method != Method::nearest) check_capacity(input.vectors.size() + used.size(), input.levels);
+    if (input.complete && input.method != Method::nearest)
+      check_capacity(input.vectors.size() + used.size(), input.levels);
     resolve(input, used, output);
   }
   for (std::size_t row = 0; row < input.vectors.size(); ++row) {

@@ -40,7 +40,9 @@ struct Order {
     std::vector<Row> merged(rows);
     const auto before = [&](Row a, Row b) { return priority[a] > priority[b]; };
     constexpr std::size_t kRun = 1U << 16U;
-    const auto at = [](std::vector<Row>& all, std::size_t row) { return all.begin() + static_cast<std::ptrdiff_t>(row); };
+    const auto at = [](std::vector<Row>& all, std::size_t row) {
+      return all.begin() + static_cast<std::ptrdiff_t>(row);
+    };
     parallel_for(execution, "priority", (rows + kRun - 1) / kRun, rows, [&](std::size_t chunk, Worker& worker) {
       const std::size_t begin = chunk * kRun, end = std::min(begin + kRun, rows);
       std::stable_sort(at(rows_by_rank, begin), at(rows_by_rank, end), before);

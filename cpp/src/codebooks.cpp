@@ -36,8 +36,9 @@ double largest_magnitude(const MatrixView<const float>& codebook, std::size_t le
     const float* codeword = codebook.row(token);
     for (std::size_t d = 0; d < codebook.cols(); ++d) {
       if (!std::isfinite(codeword[d])) {
-        throw std::invalid_argument(place(level) + " has " + (std::isnan(codeword[d]) ? "NaN" : "an infinity (in float32)") +
-                                    " in codeword " + std::to_string(token) + "; every value must be finite");
+        throw std::invalid_argument(place(level) + " has " +
+                                    (std::isnan(codeword[d]) ? "NaN" : "an infinity (in float32)") + " in codeword " +
+                                    std::to_string(token) + "; every value must be finite");
       }
       largest = std::fmax(largest, std::fabs(codeword[d]));
     }

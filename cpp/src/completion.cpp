@@ -10,7 +10,7 @@ namespace {
 
 constexpr std::size_t kSlotsPerChunk = 1U << 16U;
 constexpr std::size_t kScoreBytes = std::size_t{4} << 20U;
-constexpr std::size_t kWalkRows = 16;  // walked together by one thread
+constexpr std::size_t kWalkRows = 16;     // walked together by one thread
 constexpr std::size_t kMostItems = 4096;  // of a batch, equal ones included
 constexpr std::size_t kRefusalBytes = std::size_t{1} << 20U;
 

@@ -121,9 +121,8 @@ class Level {
     const std::size_t dim = rows_.cols();
     std::vector<Row> worst(rows_.rows());
     std::iota(worst.begin(), worst.end(), Row{0});
-    std::sort(worst.begin(), worst.end(), [&](Row a, Row b) {
-      return squared_[a] > squared_[b] || (squared_[a] == squared_[b] && a < b);
-    });
+    std::sort(worst.begin(), worst.end(),
+              [&](Row a, Row b) { return squared_[a] > squared_[b] || (squared_[a] == squared_[b] && a < b); });
     std::vector<Row> chosen;
     for (const Row row : worst) {
       if (chosen.size() == empty.size() || squared_[row] == 0) break;
@@ -170,8 +169,8 @@ void check_arguments(MatrixView<const float> vectors, const std::vector<std::siz
       if (std::fabs(value) <= largest) continue;
       const std::string place = "vectors[" + std::to_string(row) + "]";
       if (!std::isfinite(value)) {
-        throw std::invalid_argument(place + " has " + (std::isnan(value) ? "NaN" : "an infinity (in float32)") + " in column " +
-                                    std::to_string(d) + "; every value must be finite");
+        throw std::invalid_argument(place + " has " + (std::isnan(value) ? "NaN" : "an infinity (in float32)") +
+                                    " in column " + std::to_string(d) + "; every value must be finite");
       }
       throw std::invalid_argument(place + " has a value beyond " + std::to_string(largest) +
                                   ", whose squared distances overflow float32; scale vectors down");

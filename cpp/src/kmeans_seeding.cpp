@@ -74,7 +74,8 @@ class Sample {
     for (const auto& sums : left) {
       for (std::size_t t = 0; t < trials.size(); ++t) potentials[t] += sums[t];
     }
-    const auto best = static_cast<std::size_t>(std::min_element(potentials.begin(), potentials.end()) - potentials.begin());
+    const auto best =
+        static_cast<std::size_t>(std::min_element(potentials.begin(), potentials.end()) - potentials.begin());
     for (std::size_t part = 0; part < parts_.size(); ++part) {
       const float* squared = distances[part].data() + best * parts_[part].padded_size();
       for (std::size_t i = 0; i < parts_[part].size(); ++i) {
@@ -131,7 +132,8 @@ std::vector<float> seed_codewords(MatrixView<const float> rows, std::size_t size
     if (step == 0) {
       trials.push_back(draw(draws, 0, 0) % sample.rows());
     } else {
-      for (std::size_t trial = 0; trial < n_trials; ++trial) trials.push_back(sample.row_at(unit(draw(draws, step, trial))));
+      for (std::size_t trial = 0; trial < n_trials; ++trial)
+        trials.push_back(sample.row_at(unit(draw(draws, step, trial))));
     }
     const float* row = sample.row(sample.take_best(trials));
     codewords.insert(codewords.end(), row, row + rows.cols());

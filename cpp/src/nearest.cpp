@@ -16,8 +16,8 @@ constexpr std::size_t kChunkRows = 4 * kMaxBlockRows;
   const std::string place = "vectors[" + std::to_string(row) + "]";
   for (std::size_t d = 0; d < dim; ++d) {
     if (std::isfinite(vector[d])) continue;
-    throw std::invalid_argument(place + " has " + (std::isnan(vector[d]) ? "NaN" : "an infinity (in float32)") + " in column " +
-                                std::to_string(d) + "; every value must be finite");
+    throw std::invalid_argument(place + " has " + (std::isnan(vector[d]) ? "NaN" : "an infinity (in float32)") +
+                                " in column " + std::to_string(d) + "; every value must be finite");
   }
   throw std::invalid_argument(place + " has a value beyond " + std::to_string(largest) +
                               ", whose squared distances overflow float32; scale vectors and codebooks down");

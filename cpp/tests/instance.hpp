@@ -116,7 +116,8 @@ inline std::string difference(const reference::Output& expected, const reference
       return place + text(expected.sids[row]) + " at stage " + std::to_string(expected.stages[row]) +
              " expected, the core gave " + text(actual.sids[row]) + " at stage " + std::to_string(actual.stages[row]);
     }
-    if (std::bit_cast<std::uint32_t>(expected.distortion[row]) != std::bit_cast<std::uint32_t>(actual.distortion[row])) {
+    if (std::bit_cast<std::uint32_t>(expected.distortion[row]) !=
+        std::bit_cast<std::uint32_t>(actual.distortion[row])) {
       return place + "distortion " + std::to_string(expected.distortion[row]) + " expected, the core gave " +
              std::to_string(actual.distortion[row]);
     }

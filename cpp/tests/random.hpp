@@ -27,7 +27,7 @@ class Random {
 
 // Where rounding, ties and underflow come from.
 enum class Values {
-  lattice,    // small integers: exact in float32, full of ties
+  lattice,  // small integers: exact in float32, full of ties
   gaussian,
   close,      // codewords an ulp or so apart, far from the origin: scores and distances rank them differently
   spread,     // magnitudes from 2^-40 to 2^40
@@ -103,8 +103,8 @@ inline reference::Input random_input(Random& random, Values values, const Shape&
     }
   }
   if (random.one_in(4)) {  // a bound that some candidate meets exactly
-    input.max_distortion = static_cast<double>(
-        reference::distortion(pool[0], input.levels, random_sid(random, input.levels)));
+    input.max_distortion =
+        static_cast<double>(reference::distortion(pool[0], input.levels, random_sid(random, input.levels)));
   }
   return input;
 }

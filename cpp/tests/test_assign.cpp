@@ -197,7 +197,7 @@ TEST_CASE("64-bit SIDs are kept apart, the largest key among them") {
   reference::Levels levels(4, reference::Codebook(65536, {50.0F}));
   for (auto& codebook : levels) {
     codebook[65535] = {1.0F};
-    codebook[65534] = {1.5F};
+    codebook[65534] = {0.5F};
   }
   reference::Input input;
   input.levels = levels;

@@ -44,7 +44,8 @@ TEST_CASE("a value that is not finite is refused with row and column, the first 
     Execution execution;
     execution.threads = threads;
     input.vectors[2900][0] = -INFINITY;
-    CHECK_THROWS_WITH_AS(run_core(input, execution), "vectors[2900] has an infinity in column 0; every value must be finite",
+    CHECK_THROWS_WITH_AS(run_core(input, execution),
+                         "vectors[2900] has an infinity (in float32) in column 0; every value must be finite",
                          std::invalid_argument);
     input.vectors[1700][1] = NAN;
     CHECK_THROWS_WITH_AS(run_core(input, execution), "vectors[1700] has NaN in column 1; every value must be finite",
@@ -116,9 +117,10 @@ TEST_CASE("too many items for the space are refused before any work, with the nu
   reference::Input input = good_input();
   input.vectors.assign(6, {0, 0});
   input.taken = {{0, 0}, {0, 0}};
-  CHECK_THROWS_WITH_AS(run_core(input, {}),
-                       "6 items and 1 taken SIDs need more than the capacity of 6 SIDs; use more levels or larger codebooks",
-                       CapacityError);
+  CHECK_THROWS_WITH_AS(
+      run_core(input, {}),
+      "6 items and 1 taken SIDs need more than the capacity of 6 SIDs; use more levels or larger codebooks",
+      CapacityError);
   input.vectors[5][0] = NAN;  // had any row been looked at, this would be the complaint
   CHECK_THROWS_AS(run_core(input, {}), CapacityError);
 }
@@ -132,15 +134,16 @@ TEST_CASE("the last of 125 tiers and completion after it have stages that fit") 
   CHECK(run_core(input, {}).stages == std::vector<int>{0, 125, 126});
 }
 
-// Takes far longer than the first question about `interrupted`, in the stage that is asked for.
-reference::Input long_input(Method method, std::vector<reference::Widths> tiers) {
+// Almost equal vectors, so that every stage has much to do.
+reference::Input long_input(Method method, std::size_t codebook_size, std::size_t rows,
+                            std::vector<reference::Widths> tiers) {
   testing::Random random(1);
   reference::Input input;
   for (int level = 0; level < 3; ++level) {
-    input.levels.push_back(testing::random_vectors(random, testing::Values::gaussian, 64, 16));
+    input.levels.push_back(testing::random_vectors(random, testing::Values::gaussian, codebook_size, 16));
   }
-  input.vectors.assign(60000, reference::Vector(16, 0.5F));
-  for (std::size_t row = 0; row < input.vectors.size(); ++row) input.vectors[row][0] = static_cast<float>(row) * 1e-9F;
+  input.vectors.assign(rows, reference::Vector(16, 0.5F));
+  for (std::size_t row = 0; row < rows; ++row) input.vectors[row][0] = static_cast<float>(row) * 1e-9F;
   input.method = method;
   input.tiers = std::move(tiers);
   return input;
@@ -149,20 +152,24 @@ reference::Input long_input(Method method, std::vector<reference::Widths> tiers)
 TEST_CASE("every stage stops soon after `interrupted` answers true") {
   struct Case {
     const char* stage;
-    reference::Input input;
+    Simd simd;
+    reference::Input input;  // takes far longer in that stage than passes between two questions
   };
-  const Case cases[] = {{"nearest", long_input(Method::nearest, {})},
-                        {"tier 1", long_input(Method::ecm, {{64, 64, 64}})},
-                        {"tier 1", long_input(Method::rrs, {{64, 64, 64}})},
-                        {"completion", long_input(Method::ecm, {})}};
+  const Case cases[] = {{"nearest", Simd::scalar, long_input(Method::nearest, 2048, 20000, {})},
+                        {"tier 1", best_simd(), long_input(Method::ecm, 64, 60000, {{64, 64, 64}})},
+                        {"tier 1", best_simd(), long_input(Method::rrs, 64, 60000, {{64, 64, 64}})},
+                        {"completion", best_simd(), long_input(Method::ecm, 64, 200000, {})}};
   for (const Case& c : cases) {
     for (const int threads : {1, 3}) {
-      CAPTURE(c.stage);
+      const std::string wanted = c.stage;
+      CAPTURE(wanted);
+      CAPTURE(threads);
       Execution execution;
       execution.threads = threads;
+      execution.simd = c.simd;
       bool reached = false;
       execution.progress = [&](std::string_view stage, std::size_t done, std::size_t total) {
-        reached = reached || (stage == c.stage && done < total);
+        reached = reached || (stage == wanted && done < total);
       };
       execution.interrupted = [&] { return reached; };
       CHECK_THROWS_AS(run_core(c.input, execution), Cancelled);

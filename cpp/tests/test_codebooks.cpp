@@ -54,22 +54,24 @@ TEST_CASE("a value that is not finite is refused with its level and codeword") {
   CHECK(refusal({{good.data(), 2, 2}, {bad.data(), 2, 2}}) ==
         "codebooks[1] has NaN in codeword 1; every value must be finite");
   bad[2] = -std::numeric_limits<float>::infinity();
-  CHECK(refusal({{bad.data(), 4, 1}}) == "codebooks[0] has an infinity in codeword 2; every value must be finite");
+  CHECK(refusal({{bad.data(), 4, 1}}) ==
+        "codebooks[0] has an infinity (in float32) in codeword 2; every value must be finite");
 }
 
 TEST_CASE("a space beyond 64 bits is refused") {
   const std::vector<float> data(65537);
   const MatrixView<const float> big(data.data(), 65536, 1), two(data.data(), 2, 1), bigger(data.data(), 65537, 1);
   CHECK(refusal({big, big, big, big}).empty());
-  CHECK(refusal({big, big, big, big, two}).find("need more than 64 bits a SID") != std::string::npos);
-  CHECK(refusal({bigger, big, big, big}).find("need more than 64 bits a SID") != std::string::npos);
+  CHECK(refusal({big, big, big, big, two}).find("need 65 bits a SID") != std::string::npos);
+  CHECK(refusal({bigger, big, big, big}).find("need 65 bits a SID") != std::string::npos);
 }
 
 TEST_CASE("values whose squared distances could overflow are refused, and no vector that is let in makes one") {
   const float half = 2e18F;
   const std::vector<float> data = {half, -half, 0, half};
   CHECK(refusal({{data.data(), 2, 2}, {data.data(), 2, 2}}).empty());
-  const std::string message = refusal({{data.data(), 2, 2}, {data.data(), 2, 2}, {data.data(), 2, 2}, {data.data(), 2, 2}});
+  const std::string message =
+      refusal({{data.data(), 2, 2}, {data.data(), 2, 2}, {data.data(), 2, 2}, {data.data(), 2, 2}});
   CHECK(message.starts_with("codebooks[3] has values up to "));
   CHECK(message.ends_with("whose squared distances overflow float32; scale vectors and codebooks down"));
 

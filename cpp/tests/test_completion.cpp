@@ -42,7 +42,8 @@ TEST_CASE("equal vectors fill the space in the twin's order, up to the last SID"
       CAPTURE(static_cast<int>(values));
       CAPTURE(seed);
       Random random(seed);
-      const auto levels = random_levels(random, values, {random.between(1, 6), random.between(1, 6), random.between(1, 6)}, 3);
+      const auto levels =
+          random_levels(random, values, {random.between(1, 6), random.between(1, 6), random.between(1, 6)}, 3);
       const std::size_t capacity = levels[0].size() * levels[1].size() * levels[2].size();
       const auto vector = testing::random_vectors(random, values, 1, 3)[0];
       const auto input = completion_only(std::vector<reference::Vector>(capacity, vector), levels);
@@ -98,7 +99,8 @@ TEST_CASE("a space of 64 bits, far too large to list, is completed") {
   for (reference::Codebook& codebook : levels) codebook.back()[0] = 0;  // the last token of each level is the nearest
   const auto input = completion_only(std::vector<reference::Vector>(3, {0.0F}), levels);
   const auto output = testing::run_core(input, {});
-  CHECK(output.sids == std::vector<Sid>{{65535, 65535, 65535, 65535}, {65535, 65535, 65535, 0}, {65535, 65535, 65535, 1}});
+  CHECK(output.sids ==
+        std::vector<Sid>{{65535, 65535, 65535, 65535}, {65535, 65535, 65535, 0}, {65535, 65535, 65535, 1}});
 }
 
 TEST_CASE("a prefix is exhausted exactly when every SID below it is in use") {

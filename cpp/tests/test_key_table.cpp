@@ -49,9 +49,8 @@ TEST_CASE("a walk in parts meets every key once") {
   expected.insert(kLargest);
   std::set<SidKey> found;
   for (std::size_t first = 0; first < table.slots(); first += 7) {
-    table.for_each(first, std::min(first + 7, table.slots()), [&](SidKey key, std::uint32_t) {
-      CHECK(found.insert(key).second);
-    });
+    table.for_each(first, std::min(first + 7, table.slots()),
+                   [&](SidKey key, std::uint32_t) { CHECK(found.insert(key).second); });
   }
   CHECK(found == expected);
 }

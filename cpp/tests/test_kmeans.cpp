@@ -169,9 +169,8 @@ TEST_CASE("equal rows, fewer different rows than codewords, one row and one code
 TEST_CASE("without iterations the codewords are rows of the input") {
   const auto vectors = clustered(8, 200, 3, 10);
   const std::set<reference::Vector> rows(vectors.begin(), vectors.end());
-  for (const auto& codeword : as_reference(train(vectors, {16}, {.n_iter = 0, .seed = 5}), 3)[0]) {
-    CHECK(rows.contains(codeword));
-  }
+  const auto levels = as_reference(train(vectors, {16}, {.n_iter = 0, .seed = 5}), 3);
+  for (const auto& codeword : levels[0]) CHECK(rows.contains(codeword));
 }
 
 TEST_CASE("bad arguments are refused with what and where") {
@@ -188,7 +187,7 @@ TEST_CASE("bad arguments are refused with what and where") {
   bad[1][1] = std::numeric_limits<float>::quiet_NaN();
   refuse(bad, {2}, "vectors[1] has NaN in column 1; every value must be finite");
   bad[1][1] = -std::numeric_limits<float>::infinity();
-  refuse(bad, {2}, "vectors[1] has an infinity in column 1; every value must be finite");
+  refuse(bad, {2}, "vectors[1] has an infinity (in float32) in column 1; every value must be finite");
   bad[1][1] = 3e38F;
   CHECK_THROWS_WITH_AS(train(bad, {2}), doctest::Contains("vectors[1] has a value beyond "), std::invalid_argument);
 }

@@ -94,11 +94,11 @@ TEST_CASE("a failed search speaks for equal vectors of worse rank only") {
   const std::size_t slot = failed.slot(vectors.row(1));
   CHECK(slot == failed.slot(vectors.row(0)));
   CHECK(!failed.contains(slot, vectors.row(0), 3));
-  failed.add(slot, 2);                                // row 1
-  CHECK(failed.contains(slot, vectors.row(0), 3));    // equal and after it
-  CHECK(!failed.contains(slot, vectors.row(0), 2));   // itself
-  CHECK(!failed.contains(slot, vectors.row(0), 1));   // before it
-  CHECK(!failed.contains(slot, vectors.row(2), 4));   // another vector in its slot
+  failed.add(slot, 2);                               // row 1
+  CHECK(failed.contains(slot, vectors.row(0), 3));   // equal and after it
+  CHECK(!failed.contains(slot, vectors.row(0), 2));  // itself
+  CHECK(!failed.contains(slot, vectors.row(0), 1));  // before it
+  CHECK(!failed.contains(slot, vectors.row(2), 4));  // another vector in its slot
 }
 
 // What tier 1 can be asked, as preference lists: those of the items that stage 0 left, best rank first.

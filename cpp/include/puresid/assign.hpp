@@ -3,7 +3,7 @@
 // Stages: 0 nearest (greedy quantisation; the first in priority order owns a SID that several meet),
 // then one per tier (ECM or RRS), then completion. Same bytes for the same input, whatever the threads,
 // the instruction set or the neighbours of an item.
-// Memory beyond input and output: 24 bytes an item for the owners, 8 more with a priority, and 17 for
+// Memory beyond input and output: 24 bytes an item for the owners, 8 more with a priority, and 21 for
 // each item in conflict.
 #pragma once
 
@@ -45,8 +45,10 @@ struct AssignOptions {
 // A caller's N x columns array of 16-bit or 32-bit tokens; only the first `levels` columns are used.
 class SidArray {
  public:
-  SidArray(std::uint16_t* data, std::size_t rows, const SidLayout& layout) : narrow_(data), rows_(rows), layout_(&layout) {}
-  SidArray(std::uint32_t* data, std::size_t rows, const SidLayout& layout) : wide_(data), rows_(rows), layout_(&layout) {}
+  SidArray(std::uint16_t* data, std::size_t rows, const SidLayout& layout)
+      : narrow_(data), rows_(rows), layout_(&layout) {}
+  SidArray(std::uint32_t* data, std::size_t rows, const SidLayout& layout)
+      : wide_(data), rows_(rows), layout_(&layout) {}
 
   [[nodiscard]] std::size_t rows() const noexcept { return rows_; }
   [[nodiscard]] SidKey load(std::size_t row) const {

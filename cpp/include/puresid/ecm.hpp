@@ -59,10 +59,10 @@ class EcmSearch {
   SidLayout ranks_;
   std::uint64_t n_prefixes_ = 1;
   std::size_t row_ = 0;
-  std::vector<float> vectors_;         // [row][dim]
-  std::vector<SidKey> nearest_;        // [row]
-  AlignedBuffer<float> residuals_;     // [row][dim]
-  AlignedBuffer<float> path_;          // the row's residual while it is measured
+  std::vector<float> vectors_;             // [row][dim]
+  std::vector<SidKey> nearest_;            // [row]
+  AlignedBuffer<float> residuals_;         // [row][dim]
+  AlignedBuffer<float> path_;              // the row's residual while it is measured
   std::vector<std::vector<float>> norms_;  // [level][rank], of the row in hand
   std::vector<Entry> queue_;
   std::uint64_t given_ = 0;  // ranks of the candidate given last

@@ -21,7 +21,7 @@ struct KMeansOptions {
 };
 
 struct KMeansLevel {
-  std::vector<float> codewords;   // size x dim
+  std::vector<float> codewords;    // size x dim
   std::vector<double> distortion;  // mean squared distance of the rows, before each iteration and at the end
 };
 

@@ -176,8 +176,8 @@ class TierMatching {
       const std::size_t position = scratch.positions[row];
       if (failed_.contains(scratch.slots[row], vector(position), position)) continue;
       scratch.search.start(row);
-      auto dropped = propose(scratch.search, scratch.refusals, scratch.residual.data(), position,
-                             scratch.slots[row], worker);
+      auto dropped =
+          propose(scratch.search, scratch.refusals, scratch.residual.data(), position, scratch.slots[row], worker);
       if (dropped) scratch.refusals_again.forget();  // may outrank what was served before
       while (dropped) {                              // and drops ever lower ranks
         const std::size_t again = *dropped;

@@ -18,7 +18,8 @@ namespace puresid {
 
 class Refusals {
  public:
-  Refusals(std::size_t last_level_size, std::size_t bytes) : size_(last_level_size), words_((last_level_size + 63) / 64) {
+  Refusals(std::size_t last_level_size, std::size_t bytes)
+      : size_(last_level_size), words_((last_level_size + 63) / 64) {
     constexpr std::size_t kMost = std::size_t{1} << 16U;
     entries_.resize(std::bit_floor(std::clamp<std::size_t>(bytes / (words_ * 8 + sizeof(Entry)), 1, kMost)));
     bits_.resize(entries_.size() * words_);

@@ -3,8 +3,8 @@
 // Depth first: at each node the k_l nearest tokens to the residual of the path taken, nearest first;
 // candidates are the leaves in the order in which the walk meets them. Leaves that have refused are
 // passed over, and a node with nothing but such leaves is not entered.
-// Cost: a nearest_k of one row for each node entered; the first path of all prepared rows is walked
-// together.
+// Cost: a nearest_k of one row for each node entered. The first path of all prepared rows is walked
+// together, and a node's next few siblings are ranked with it: rows that share a pass over the codebook.
 // Thread safety: one object per thread.
 #pragma once
 
@@ -29,6 +29,15 @@ class RrsSearch {
   [[nodiscard]] Token current(std::size_t level) const { return lists_.list(level, row_)[ranks_[level]]; }
   [[nodiscard]] bool step_back(std::size_t level);
   void list_tokens(std::size_t level);
+  void list_siblings(std::size_t level);
+
+  // Nodes of one parent that have been ranked together: residuals and lists of its children by the
+  // ranks [first, first + count).
+  struct Siblings {
+    std::size_t first = 0, count = 0;
+    AlignedBuffer<float> residuals;
+    std::vector<Token> tokens;
+  };
 
   const PackedCodebooks& codebooks_;
   TierLists lists_;
@@ -36,9 +45,10 @@ class RrsSearch {
   std::vector<float> vectors_;      // [row][dim]
   AlignedBuffer<float> residuals_;  // the first path of the block: [row][dim]
   AlignedBuffer<float> path_;       // the row's walk: residual before each level, [level][dim]
+  std::vector<Siblings> siblings_;  // by level
   std::vector<std::size_t> ranks_;  // where the walk stands in each level's list
-  std::size_t n_listed_ = 0;        // levels whose list and residual are those of the path taken
-  std::size_t n_residuals_ = 0;
+  std::size_t n_listed_ = 0;        // levels whose list is that of the path taken
+  std::size_t n_residuals_ = 0;     // levels whose residual is
   bool done_ = true;
 };
 

@@ -41,8 +41,8 @@ struct KernelTable {
   // out[i] = squared norm of row i.
   void (*squared_norms)(const float* rows, size_t n_rows, size_t stride, size_t dim, float* out);
   // out[j] = squared distance of `row` to codeword tokens[j] of a row-major codebook.
-  void (*squared_distances)(const float* row, const float* codewords, size_t dim, const uint32_t* tokens,
-                            size_t count, float* out);
+  void (*squared_distances)(const float* row, const float* codewords, size_t dim, const uint32_t* tokens, size_t count,
+                            float* out);
 };
 
 const KernelTable* scalar_kernels();

@@ -32,8 +32,7 @@ struct SquaredDistance {
 
 template <class Quantity, size_t R>
 inline __attribute__((always_inline)) void tile(const float* panel, const float* half_norms, const float* rows,
-                                                size_t stride, size_t dim,
-                                                typename Lanes::type (&sums)[R][kVectors]) {
+                                                size_t stride, size_t dim, typename Lanes::type (&sums)[R][kVectors]) {
   for (size_t v = 0; v < kVectors; ++v) {
     const auto start = Quantity::start(half_norms + v * Lanes::width);
     for (size_t r = 0; r < R; ++r) sums[r][v] = start;
@@ -198,7 +197,8 @@ template <class Quantity, size_t R, class Consumer>
 __attribute__((noinline)) void rows_by_panel(const Panels& panels, size_t first, const float* rows, size_t row,
                                              size_t stride, Consumer& consumer) {
   typename Lanes::type sums[R][kVectors];
-  tile<Quantity, R>(panels.data + first * panels.dim, panels.half_norms + first, rows + row * stride, stride, panels.dim, sums);
+  tile<Quantity, R>(panels.data + first * panels.dim, panels.half_norms + first, rows + row * stride, stride,
+                    panels.dim, sums);
   consumer.template take<R>(row, first, sums);
 }
 
@@ -289,4 +289,5 @@ void squared_distances(const float* row, const float* codewords, size_t dim, con
   }
 }
 
-constexpr KernelTable kTable{kWidth, nearest, nearest_k, all_scores, all_squared_distances, squared_norms, squared_distances};
+constexpr KernelTable kTable{kWidth,        nearest,          nearest_k, all_scores, all_squared_distances,
+                             squared_norms, squared_distances};
