@@ -70,6 +70,8 @@ CASES = (
         concentration=0.6,
         # With 768 equal dimensions nothing is near anything: k-means gives most items one codeword.
         decay=0.46,
+        # A third in conflict again; 100,000 clusters leave 30 % of the items to completion.
+        clusters=20_000,
     ),
     Case(
         name="beauty-sasrec-64",

@@ -44,7 +44,7 @@ reference::Input decode(Bytes& bytes) {
   const bool lattice = bytes.flag();
   constexpr reference::Method kMethods[] = {reference::Method::ecm, reference::Method::rrs, reference::Method::nearest,
                                             reference::Method::suffix};
-  input.method = kMethods[bytes.between(0, 9) % 8 % 4];
+  input.method = kMethods[bytes.between(0, 3)];
   input.complete = bytes.flag();
   for (std::size_t level = 0; level < n_levels; ++level) {
     reference::Codebook codebook(bytes.between(1, 5));

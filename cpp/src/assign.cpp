@@ -3,74 +3,22 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <numeric>
 #include <string>
-#include <unordered_map>
 
 #include "nearest.hpp"
+#include "order.hpp"
 #include "puresid/completion.hpp"
 #include "puresid/ecm.hpp"
 #include "puresid/matching.hpp"
 #include "puresid/parallel.hpp"
 #include "puresid/rrs.hpp"
+#include "suffix.hpp"
+#include "taken.hpp"
 
 namespace puresid {
 namespace {
 
 using Widths = std::vector<std::size_t>;
-
-// Row order, or the order that a priority gives.
-struct Order {
-  Order(std::span<const double> priority, const Execution& execution)
-      : rows_by_rank(priority.size()), ranks(priority.size()) {
-    std::iota(rows_by_rank.begin(), rows_by_rank.end(), Row{0});
-    sort(priority, execution);
-    for (std::size_t rank = 0; rank < ranks.size(); ++rank) ranks[rows_by_rank[rank]] = static_cast<Rank>(rank);
-  }
-  [[nodiscard]] Row row(std::size_t rank) const {
-    return rows_by_rank.empty() ? static_cast<Row>(rank) : rows_by_rank[rank];
-  }
-  std::vector<Row> rows_by_rank;  // empty for row order
-  std::vector<Rank> ranks;
-
- private:
-  // A merge sort: higher priority first, equal ones in row order.
-  void sort(std::span<const double> priority, const Execution& execution) {
-    const std::size_t rows = rows_by_rank.size();
-    std::vector<Row> merged(rows);
-    const auto before = [&](Row a, Row b) { return priority[a] > priority[b]; };
-    constexpr std::size_t kRun = 1U << 16U;
-    const auto at = [](std::vector<Row>& all, std::size_t row) {
-      return all.begin() + static_cast<std::ptrdiff_t>(row);
-    };
-    parallel_for(execution, "priority", (rows + kRun - 1) / kRun, rows, [&](std::size_t chunk, Worker& worker) {
-      const std::size_t begin = chunk * kRun, end = std::min(begin + kRun, rows);
-      std::stable_sort(at(rows_by_rank, begin), at(rows_by_rank, end), before);
-      worker.advance(end - begin);
-    });
-    for (std::size_t run = kRun; run < rows; run *= 2) {
-      parallel_for(execution, "priority", (rows + 2 * run - 1) / (2 * run), rows, [&](std::size_t chunk, Worker&) {
-        const std::size_t begin = chunk * 2 * run;
-        const std::size_t middle = std::min(begin + run, rows), end = std::min(middle + run, rows);
-        std::merge(at(rows_by_rank, begin), at(rows_by_rank, middle), at(rows_by_rank, middle), at(rows_by_rank, end),
-                   at(merged, begin), before);
-      });
-      rows_by_rank.swap(merged);
-    }
-  }
-};
-
-// Throws where a row of `taken` names a token that there is not.
-void check_taken(const MatrixView<const Token>& taken, std::size_t row, const SidLayout& layout) {
-  for (std::size_t level = 0; level < layout.levels(); ++level) {
-    if (taken.row(row)[level] >= layout.size(level)) {
-      throw std::invalid_argument("taken[" + std::to_string(row) + "] has token " +
-                                  std::to_string(taken.row(row)[level]) + " at level " + std::to_string(level) +
-                                  "; codebooks[" + std::to_string(level) + "] has " +
-                                  std::to_string(layout.size(level)) + " codewords");
-    }
-  }
-}
 
 // Gives away the SIDs of `taken`. Returns how many different ones there are.
 std::size_t settle_taken(const MatrixView<const Token>& taken, const SidLayout& layout, SidOwners& owners,
@@ -253,41 +201,6 @@ class Run {
   std::vector<Row> left_;
   std::vector<SidKey> nearest_;
 };
-
-// Counters by group in priority order, passing over those that are taken.
-void assign_suffix(MatrixView<const float> vectors, const Codebooks& codebooks, const AssignOptions& options,
-                   const Execution& execution, Assignment& result) {
-  const PackedCodebooks packed(codebooks, execution.simd);
-  std::unordered_map<SidKey, std::vector<std::uint32_t>> taken;
-  for (std::size_t row = 0; row < options.taken.rows(); ++row) {
-    check_taken(options.taken, row, codebooks.layout());
-    const Token* tokens = options.taken.row(row);
-    taken[codebooks.layout().pack(tokens)].push_back(tokens[codebooks.levels()]);
-  }
-  for (auto& [key, counters] : taken) std::sort(counters.begin(), counters.end());
-  const Order order(options.priority, execution);
-  quantise_nearest(vectors, codebooks, packed, {}, {}, nullptr, execution, result);
-  KeyTable next(vectors.rows());
-  const auto count = [&](Row row) {
-    const SidKey key = result.sids.load(row);
-    KeyTable::Value& counter = next.at(key);
-    std::uint32_t value = counter.load(std::memory_order_relaxed);
-    if (const auto group = taken.find(key); group != taken.end()) {
-      while (std::binary_search(group->second.begin(), group->second.end(), value)) ++value;
-    }
-    result.counter[row] = value;
-    counter.store(value + 1, std::memory_order_relaxed);
-  };
-  Execution serial = execution;
-  serial.threads = 1;
-  constexpr std::size_t kChunk = 1U << 14U;
-  parallel_for(serial, "suffix", (vectors.rows() + kChunk - 1) / kChunk, vectors.rows(),
-               [&](std::size_t chunk, Worker& worker) {
-                 const std::size_t begin = chunk * kChunk, end = std::min(begin + kChunk, vectors.rows());
-                 for (std::size_t rank = begin; rank < end; ++rank) count(order.row(rank));
-                 worker.advance(end - begin);
-               });
-}
 
 }  // namespace
 

@@ -40,7 +40,7 @@ TEST_CASE("a buffer is zeroed, starts at a multiple of 64 bytes and keeps what i
 
 TEST_CASE("a buffer whose bytes overflow is refused") {
   const volatile std::size_t count = std::numeric_limits<std::size_t>::max() / 4;  // not for the compiler to see
-  CHECK_THROWS_AS(AlignedBuffer<double>(count), std::length_error);
+  CHECK_THROWS_AS(AlignedBuffer<double>{count}, std::length_error);
 }
 
 #ifndef NDEBUG

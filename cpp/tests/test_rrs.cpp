@@ -78,5 +78,19 @@ TEST_CASE("a wide level, beyond what insertion sorts, keeps the order") {
   }
 }
 
+TEST_CASE("wide levels above the last, with hundreds of prefixes, keep the order") {
+  Random random(8);
+  for (const Values values : {Values::lattice, Values::gaussian}) {
+    const reference::Levels levels = {testing::random_vectors(random, values, 20, 2),
+                                      testing::random_vectors(random, values, 18, 2),
+                                      testing::random_vectors(random, values, 3, 2)};
+    const auto vector = testing::random_vectors(random, values, 1, 2)[0];
+    for (const reference::Widths& widths : {reference::Widths{20, 18, 3}, {17, 9, 1}, {1, 18, 2}, {19, 1, 3}}) {
+      CHECK(core_candidates(vector, levels, Method::rrs, widths, {}) ==
+            reference::rrs_candidates(vector, levels, widths));
+    }
+  }
+}
+
 }  // namespace
 }  // namespace puresid

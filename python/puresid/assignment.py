@@ -59,7 +59,16 @@ class Assignment:
 
     def summary(self) -> AssignmentSummary:
         """Count what happened; `str` of the answer is a small table."""
-        return summarise(self)
+        return summarise(
+            sids=self.sids,
+            stages=self.stages,
+            distortion=self.distortion,
+            nearest_distortion=self.nearest_distortion,
+            method=self.method,
+            n_tiers=len(self.tiers),
+            sizes=self.sizes,
+            n_taken=self.n_taken,
+        )
 
 
 def _checked_tiers(tiers: Any, n_levels: int) -> list[list[int]]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
+import numpy.typing as npt
 
 from puresid.arrays import SidsArray
-
-if TYPE_CHECKING:
-    from puresid.assignment import Assignment
 
 _FULLEST = 5
 
@@ -112,23 +109,32 @@ def _fullest(
     return tuple((tuple(prefixes[i].tolist()), int(counts[i]), room) for i in first)
 
 
-def summarise(result: Assignment) -> AssignmentSummary:
-    """Count over the items of `result`. Costs a sort of the SIDs."""
-    stages, counts = np.unique(result.stages, return_counts=True)
-    items = len(result.stages)
-    suffixed = result.method == "suffix"
-    conflicts = np.count_nonzero(result.sids[:, -1] if suffixed else result.stages)
-    capacity = math.prod(result.sizes)
+def summarise(
+    *,
+    sids: SidsArray,
+    stages: npt.NDArray[np.int8],
+    distortion: npt.NDArray[np.float32],
+    nearest_distortion: float,
+    method: str,
+    n_tiers: int,
+    sizes: tuple[int, ...],
+    n_taken: int,
+) -> AssignmentSummary:
+    """Count over the items of an assignment. Costs a sort of the SIDs."""
+    found, counts = np.unique(stages, return_counts=True)
+    items = len(stages)
+    conflicts = np.count_nonzero(sids[:, -1] if method == "suffix" else stages)
+    capacity = math.prod(sizes)
     return AssignmentSummary(
         items=items,
-        unique=_distinct_rows(result.sids),
+        unique=_distinct_rows(sids),
         conflicts=int(conflicts),
-        stage_counts=dict(zip(stages.tolist(), counts.tolist(), strict=True)),
-        nearest_distortion=result.nearest_distortion,
-        distortion=float(result.distortion.mean(dtype=np.float64)) if items else math.nan,
+        stage_counts=dict(zip(found.tolist(), counts.tolist(), strict=True)),
+        nearest_distortion=nearest_distortion,
+        distortion=float(distortion.mean(dtype=np.float64)) if items else math.nan,
         capacity=capacity,
-        load=(items + result.n_taken) / capacity,
-        fullest_prefixes=_fullest(result.sids, len(result.sizes), result.sizes[-1]),
-        method=result.method,
-        n_tiers=len(result.tiers),
+        load=(items + n_taken) / capacity,
+        fullest_prefixes=_fullest(sids, len(sizes), sizes[-1]),
+        method=method,
+        n_tiers=n_tiers,
     )
