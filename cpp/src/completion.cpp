@@ -199,10 +199,15 @@ void Completion::run() {
   std::vector<Scratch> scratches;  // kept from batch to batch, with what they have learnt
   const int threads = std::max(1, execution_.threads);
   for (int thread = 0; thread < threads; ++thread) scratches.emplace_back(codebooks_);
+  std::size_t operations_per_walk = 0;
+  for (std::size_t level = 0; level < codebooks_.levels(); ++level) {
+    operations_per_walk += 2 * codebooks_[level].size() * codebooks_.dim();
+  }
   std::size_t most = kWalkRows;
   for (std::size_t first = 0; first < items_.size();) {
     gather(first, most);
     const std::size_t chunks = (walkers_.size() + kWalkRows - 1) / kWalkRows;
+    quiet.threads = threads_for(execution_, walkers_.size() * operations_per_walk);
     std::atomic<std::size_t> next_scratch{0};
     parallel_for(
         quiet, "completion", chunks, walkers_.size(), [&] { return &scratches[next_scratch.fetch_add(1)]; },

@@ -120,11 +120,13 @@ class Sample {
 
 std::vector<float> seed_codewords(MatrixView<const float> rows, std::size_t size, const Draws& draws,
                                   const Execution& execution) {
-  Execution quiet = execution;  // a step takes milliseconds: too short to report on
-  quiet.progress = nullptr;
   const std::size_t wanted = std::min(std::max<std::size_t>(65'536, 4 * size), 64 * size);
-  Sample sample(rows, stratified_sample(rows.rows(), wanted, draws), quiet);
+  const std::vector<Row> picked = stratified_sample(rows.rows(), wanted, draws);
   const auto n_trials = 2 + static_cast<std::size_t>(std::log(static_cast<double>(size)));
+  Execution step_execution = execution;  // a step takes milliseconds: too short to report on
+  step_execution.progress = nullptr;
+  step_execution.threads = threads_for(execution, 2 * picked.size() * rows.cols() * n_trials);
+  Sample sample(rows, picked, step_execution);
   std::vector<float> codewords;
   codewords.reserve(size * rows.cols());
   for (std::size_t step = 0; step < size; ++step) {

@@ -9,6 +9,7 @@
 // that switched on flush-to-zero or another rounding mode changes no bit.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <cfenv>
 #include <chrono>
@@ -75,6 +76,14 @@ void run_workers(int threads, F&& worker) {
 
 // Gives back the threads that the runtime keeps for the calling thread. Call before fork().
 void release_threads() noexcept;
+
+// How many of execution.threads a loop of so many operations is worth. Gathering a team takes
+// microseconds, and far longer where other processes hold a core, so each thread gets a millisecond's work.
+[[nodiscard]] inline int threads_for(const Execution& execution, std::size_t operations) noexcept {
+  constexpr std::size_t kOperationsPerThread = 100'000'000;
+  const std::size_t worth = 1 + operations / kOperationsPerThread;
+  return worth < static_cast<std::size_t>(std::max(execution.threads, 1)) ? static_cast<int>(worth) : execution.threads;
+}
 
 class Worker;
 
