@@ -83,7 +83,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   execution.threads = bytes.byte() % 16 == 0 ? 3 : 1;  // starting threads is slow
   const std::string found = testing::disagreement(decode(bytes), execution);
   if (!found.empty()) {
-    std::fprintf(stderr, "%s\n", found.c_str());
+    static_cast<void>(std::fprintf(stderr, "%s\n", found.c_str()));
     std::abort();
   }
   return 0;

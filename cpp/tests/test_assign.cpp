@@ -182,6 +182,25 @@ TEST_CASE("the suffix counts within each group in priority order, passing over t
   CHECK(testing::run_core(input, {}).counter == std::vector<Token>{3, 5, 1, 0, 2});
 }
 
+TEST_CASE("hundreds of thousands of items of few priorities keep row order among equals") {
+  constexpr std::size_t kRows = 330'000;
+  Random random(14);
+  reference::Input input;
+  input.levels = {{{0}}};
+  input.vectors.assign(kRows, {0});
+  input.method = Method::suffix;  // all in one group, so the counter is the place in priority order
+  for (std::size_t row = 0; row < kRows; ++row) input.priority.push_back(static_cast<double>(random.between(0, 99)));
+  const std::vector<std::size_t> order = reference::priority_order(input);
+  for (const int threads : {1, 3}) {
+    Execution execution;
+    execution.threads = threads;
+    const auto output = testing::run_core(input, execution);
+    std::size_t wrong = 0;
+    for (std::size_t rank = 0; rank < kRows; ++rank) wrong += output.counter[order[rank]] != rank;
+    CHECK(wrong == 0);
+  }
+}
+
 TEST_CASE("vectors as large as may be give finite distortions, the twin's") {
   const reference::Levels levels = {{{1e18F, -1e18F}, {-1e18F, 1e18F}}, {{2e18F, 2e18F}, {-2e18F, -1e18F}}};
   const float largest = testing::FlatCodebooks(levels)->largest_value();

@@ -52,7 +52,7 @@ TEST_CASE("equal vectors fill the space in the twin's order, up to the last SID"
   }
 }
 
-TEST_CASE("spread vectors fill the space in the twin's order, also with more prefixes than the cache of masks holds") {
+TEST_CASE("spread vectors fill the space in the twin's order, with many prefixes") {
   Random random(3);
   for (const Values values : {Values::gaussian, Values::lattice}) {
     const auto levels = random_levels(random, values, {18, 19, 3}, 4);
@@ -71,6 +71,21 @@ TEST_CASE("levels wider than a word of the mask are walked in score order to the
       equal.resize(2 * size, vectors[1]);
       CHECK(testing::disagreement(completion_only(equal, levels), {}) == "");
     }
+  }
+}
+
+TEST_CASE("walks made in parallel, some of them in vain, settle as if one by one") {
+  Random random(9);  // dimensions and levels so large that a batch is worth a team of threads
+  const auto levels = random_levels(random, Values::gaussian, {256, 256}, 256);
+  const auto pool = testing::random_vectors(random, Values::gaussian, 10, 256);
+  auto input = completion_only({}, levels);
+  for (std::size_t row = 0; row < 4500; ++row) input.vectors.push_back(pool[random.between(0, 9)]);
+  Execution execution;
+  const auto expected = testing::run_core(input, execution);
+  CHECK(distinct(expected.sids) == 4500);
+  for (const int threads : {2, 4}) {
+    execution.threads = threads;
+    CHECK(testing::difference(expected, testing::run_core(input, execution)) == "");
   }
 }
 

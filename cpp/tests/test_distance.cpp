@@ -88,7 +88,7 @@ void check_case(const Case& c, const std::vector<std::size_t>& row_counts) {
       check_nearest(c, packed, n_rows);
     }
     check_all(c, packed, row_counts.back());
-    std::vector<std::size_t> widths = {1, 2, 5, 20, 32, 33, size / 2, size};
+    std::vector<std::size_t> widths = {1, 2, 5, 16, 17, 20, 31, 32, 33, size / 2, size};
     std::erase_if(widths, [&](std::size_t k) { return k == 0 || k > size; });
     for (const std::size_t k : widths) check_nearest_k(c, packed, std::min<std::size_t>(row_counts.back(), 7), k);
   }
@@ -117,6 +117,29 @@ TEST_CASE("ties, near ties, magnitudes far apart and subnormal numbers change no
         check_case(Case(values, size, dim, 20), {20});
       }
     }
+  }
+}
+
+TEST_CASE("codebooks of more than one batch of scores are ranked as a whole") {
+  for (const Values values : {Values::gaussian, Values::lattice}) {
+    for (const std::size_t size : {257, 511, 512, 513, 1100}) {
+      CAPTURE(size);
+      check_case(Case(values, size, 3, 8), {1, 8});
+    }
+  }
+}
+
+TEST_CASE("scores that fall from token to token, or rise, or are all the same are ranked") {
+  constexpr std::size_t kSize = 600;
+  for (const float step : {1.0F, -1.0F, 0.0F}) {
+    Case c(Values::lattice, kSize, 1, 2);
+    c.ranked.clear();
+    for (std::size_t token = 0; token < kSize; ++token) {
+      c.flat[token] = 1000 + step * static_cast<float>(token);
+      c.codebook[token] = {c.flat[token]};
+    }
+    for (const reference::Vector& row : c.rows) c.ranked.push_back(reference::ranked(row, c.codebook));
+    check_case(c, {2});
   }
 }
 

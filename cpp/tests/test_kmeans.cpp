@@ -166,6 +166,13 @@ TEST_CASE("equal rows, fewer different rows than codewords, one row and one code
   CHECK(one[0].distortion.back() == 5);
 }
 
+TEST_CASE("codewords that no row is nearest to move to the rows that are worst served") {
+  // Seeding draws a sample, which has few of the rare rows; all on one side, they would share a codeword.
+  std::vector<reference::Vector> vectors(20000, {1, 2});
+  for (std::size_t i = 0; i < 7; ++i) vectors[2500 * i + 1234] = {100 + 10 * static_cast<float>(i), 2};
+  CHECK(train(vectors, {8})[0].distortion.back() == 0);
+}
+
 TEST_CASE("without iterations the codewords are rows of the input") {
   const auto vectors = clustered(8, 200, 3, 10);
   const std::set<reference::Vector> rows(vectors.begin(), vectors.end());
