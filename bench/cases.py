@@ -10,7 +10,7 @@ OURS = ("nearest", "ecm", "rrs", "suffix")
 QUICK = ("counter-loop", "counter-numpy", "faiss")
 """Baselines that any size of catalogue can afford."""
 
-LOOPS = ("paper-ecm", "paper-rrs")
+LOOPS = ("paper-ecm", "paper-rrs", "lean-ecm", "lean-rrs")
 """The paper's row loops: minutes a run on a large catalogue, so not for every case."""
 
 QUICK_ITEMS = 4_000

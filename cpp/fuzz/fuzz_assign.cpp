@@ -9,7 +9,10 @@
 
 namespace {
 
-using namespace puresid;
+namespace reference = puresid::reference;
+using puresid::Execution;
+using puresid::Simd;
+using puresid::Token;
 
 // Reads numbers off the input; 0 once it has come to its end.
 class Bytes {
@@ -77,11 +80,11 @@ reference::Input decode(Bytes& bytes) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   Bytes bytes(data, size);
-  const std::vector<Simd> simd = available_simd();
+  const std::vector<Simd> simd = puresid::available_simd();
   Execution execution;
   execution.simd = simd[bytes.byte() % simd.size()];
   execution.threads = bytes.byte() % 16 == 0 ? 3 : 1;  // starting threads is slow
-  const std::string found = testing::disagreement(decode(bytes), execution);
+  const std::string found = puresid::testing::disagreement(decode(bytes), execution);
   if (!found.empty()) {
     static_cast<void>(std::fprintf(stderr, "%s\n", found.c_str()));
     std::abort();

@@ -151,8 +151,8 @@ reference::Input long_input(Method method, std::size_t codebook_size, std::size_
 
 TEST_CASE("every stage stops soon after `interrupted` answers true") {
   struct Case {
-    const char* stage;
-    Simd simd;
+    const char* stage = nullptr;
+    Simd simd = Simd::scalar;
     reference::Input input;  // takes far longer in that stage than passes between two questions
   };
   const Case cases[] = {{"nearest", Simd::scalar, long_input(Method::nearest, 2048, 20000, {})},

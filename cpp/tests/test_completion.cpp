@@ -56,7 +56,7 @@ TEST_CASE("spread vectors fill the space in the twin's order, with many prefixes
   Random random(3);
   for (const Values values : {Values::gaussian, Values::lattice}) {
     const auto levels = random_levels(random, values, {18, 19, 3}, 4);
-    auto input = completion_only(testing::random_vectors(random, values, 18 * 19 * 3, 4), levels);
+    const auto input = completion_only(testing::random_vectors(random, values, 18 * 19 * 3, 4), levels);
     CHECK(testing::disagreement(input, {}) == "");
   }
 }

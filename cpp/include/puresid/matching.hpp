@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <bit>
 #include <cstring>
 #include <limits>
 #include <optional>
@@ -72,17 +73,18 @@ class SidOwners {
 class FailedSearches {
  public:
   FailedSearches(MatrixView<const float> vectors, const std::vector<Row>& items)
-      : vectors_(vectors), items_(items), slots_(kSlots) {}
+      : vectors_(vectors), items_(items), slots_(std::clamp<std::size_t>(std::bit_ceil(items.size()), 1, kMostSlots)) {}
 
+  // Where a vector's last failure would be noted; by a few of its values.
   [[nodiscard]] std::size_t slot(const float* vector) const noexcept {
     std::uint64_t hash = 0;
-    for (std::size_t d = 0; d < vectors_.cols(); ++d) {
+    for (std::size_t d = 0; d < vectors_.cols(); d += 1 + vectors_.cols() / kHashedValues) {
       std::uint32_t bits = 0;
       std::memcpy(&bits, vector + d, sizeof bits);
       hash = (hash ^ bits) * 0x9E3779B97F4A7C15U;
       hash ^= hash >> 29;
     }
-    return static_cast<std::size_t>(hash >> 40) % kSlots;
+    return static_cast<std::size_t>(hash >> 40) & (slots_.size() - 1);
   }
   [[nodiscard]] bool contains(std::size_t slot, const float* vector, std::size_t position) const {
     const std::uint32_t failed = slots_[slot].load(std::memory_order_acquire);
@@ -94,7 +96,7 @@ class FailedSearches {
   }
 
  private:
-  static constexpr std::size_t kSlots = 1U << 16U;
+  static constexpr std::size_t kMostSlots = 1U << 16U, kHashedValues = 32;
   MatrixView<const float> vectors_;
   const std::vector<Row>& items_;
   std::vector<std::atomic<std::uint32_t>> slots_;
@@ -130,7 +132,7 @@ class TierMatching {
     const std::size_t items = tier_.items.size();
     parallel_for(
         execution, stage, (items + kMaxBlockRows - 1) / kMaxBlockRows, items,
-        [&] { return Scratch(codebooks_, widths_); },
+        [&] { return Scratch(codebooks_, widths_, tier_.items.size()); },
         [&](Scratch& scratch, std::size_t chunk, Worker& worker) {
           const std::size_t first = chunk * kMaxBlockRows;
           match_block(scratch, first, std::min(first + kMaxBlockRows, items), worker);
@@ -143,10 +145,10 @@ class TierMatching {
 
  private:
   struct Scratch {
-    Scratch(const PackedCodebooks& codebooks, const std::vector<std::size_t>& widths)
+    Scratch(const PackedCodebooks& codebooks, const std::vector<std::size_t>& widths, std::size_t items)
         : search(codebooks, widths, kMaxBlockRows),
           again(codebooks, widths, 1),
-          refusals(codebooks[codebooks.levels() - 1].size(), std::size_t{4} << 20U),
+          refusals(codebooks[codebooks.levels() - 1].size(), std::min(std::size_t{4} << 20U, 64 * items)),
           refusals_again(codebooks[codebooks.levels() - 1].size(), std::size_t{1} << 16U),
           vectors(kMaxBlockRows * codebooks.dim()),
           residual(codebooks.dim()) {}
@@ -162,6 +164,10 @@ class TierMatching {
   void match_block(Scratch& scratch, std::size_t first, std::size_t last, Worker& worker) {
     const std::size_t dim = codebooks_.dim();
     std::size_t n_rows = 0;
+    for (std::size_t position = first; position < last; ++position) {  // rows far apart in memory
+      __builtin_prefetch(vector(position));
+      __builtin_prefetch(vector(position) + dim / 2);
+    }
     for (std::size_t position = first; position < last; ++position) {
       const std::size_t slot = failed_.slot(vector(position));
       if (failed_.contains(slot, vector(position), position)) continue;
