@@ -205,7 +205,9 @@ class TestVectorsFromParquet:
         column[3] = None
         column = pa.array(column, vector_column(kind, VECTORS).type)
         path = write_parquet(tmp_path / "v.parquet", v=column)
-        with pytest.raises(ValueError, match=r"column 'v', row 3: the value is missing \(null\)"):
+        # pyarrow before 26 itself fails to read a null of a fixed-size list.
+        said = r"column 'v', row 3: the value is missing \(null\)|index 4 had size=0"
+        with pytest.raises(ValueError, match=said):
             read_vectors(path)
 
     @pytest.mark.parametrize("kind", ["list", "fixed"])

@@ -141,7 +141,8 @@ def _is_suitable(pa: Any, kind: Any, what: str) -> bool:
 
 def _no_rows(pa: Any, field: Any, path: PathLike) -> Array:
     if pa.types.is_fixed_size_list(field.type):
-        return np.empty((0, field.type.list_size), field.type.value_type.to_pandas_dtype())
+        empty = pa.array([], field.type.value_type).to_numpy(zero_copy_only=False)
+        return np.empty((0, field.type.list_size), empty.dtype)
     if pa.types.is_fixed_size_binary(field.type):
         return np.empty((0, field.type.byte_width // 4), np.float32)
     raise ValueError(f"{path} has no rows, so the length of {field.name!r} is unknown")

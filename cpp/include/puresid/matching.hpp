@@ -33,7 +33,7 @@ class SidOwners {
   explicit SidOwners(std::size_t max_sids) : table_(max_sids) {}
 
   struct Answer {
-    bool accepted;
+    bool accepted = false;
     std::optional<Rank> dropped;  // the owner that made way
   };
   Answer propose(SidKey key, Rank rank) {
@@ -107,8 +107,8 @@ struct Tier {
   MatrixView<const float> vectors;
   const std::vector<Row>& items;       // still without a SID, best rank first
   const std::vector<SidKey>& nearest;  // their greedy SIDs
-  Rank first_rank;                     // rank of items[0]; those of earlier stages are all better
-  double max_distortion;               // candidates above are passed over
+  Rank first_rank = 0;                 // rank of items[0]; those of earlier stages are all better
+  double max_distortion = 0;           // candidates above are passed over
 };
 
 // Squared distance between a vector and its reconstruction from a SID.

@@ -18,6 +18,7 @@
 #include <limits>
 #include <mutex>
 #include <string_view>
+#include <utility>
 
 #include "puresid/execution.hpp"
 
@@ -50,7 +51,7 @@ class DefaultFloatEnvironment {
   DefaultFloatEnvironment& operator=(const DefaultFloatEnvironment&) = delete;
 
  private:
-  std::fenv_t saved_;
+  std::fenv_t saved_{};
 };
 
 // Calls worker(t) once for each t in [0, threads), t = 0 on the calling thread; worker must not throw.
@@ -58,7 +59,11 @@ class DefaultFloatEnvironment {
 template <class F>
 void run_workers(int threads, F&& worker) {
 #if defined(PURESID_PARALLEL_THREADS)
-  std::vector<std::jthread> others;
+  struct Joined : std::vector<std::thread> {  // std::jthread is not in every standard library yet
+    ~Joined() {
+      for (std::thread& thread : *this) thread.join();
+    }
+  } others;
   for (int t = 1; t < threads; ++t) others.emplace_back([&worker, t] { worker(t); });
   worker(0);
 #elif defined(PURESID_PARALLEL_SERIAL)
@@ -82,7 +87,7 @@ void release_threads() noexcept;
 [[nodiscard]] inline int threads_for(const Execution& execution, std::size_t operations) noexcept {
   constexpr std::size_t kOperationsPerThread = 100'000'000;
   const std::size_t worth = 1 + operations / kOperationsPerThread;
-  return worth < static_cast<std::size_t>(std::max(execution.threads, 1)) ? static_cast<int>(worth) : execution.threads;
+  return std::cmp_less(worth, execution.threads) ? static_cast<int>(worth) : execution.threads;
 }
 
 class Worker;

@@ -51,7 +51,7 @@ inline __attribute__((always_inline)) void tile(const float* panel, const float*
 struct Top1 {
   float best[kBlockRows][Lanes::width];
   typename Lanes::index_scalar where[kBlockRows][Lanes::width];
-  uint32_t* tokens;
+  uint32_t* tokens = nullptr;
 
   void start(size_t n_rows) {
     for (size_t r = 0; r < n_rows; ++r) {
