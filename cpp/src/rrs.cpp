@@ -89,7 +89,6 @@ bool RrsSearch::step_back(std::size_t level) {
   if (level == 0) return false;
   ++ranks_[level - 1];
   n_listed_ = level;
-  n_residuals_ = std::min(n_residuals_, level);
   return true;
 }
 

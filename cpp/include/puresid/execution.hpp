@@ -27,6 +27,7 @@ enum class Simd { scalar, avx2, avx512, neon };
 // Throws std::invalid_argument for a name that is unknown or that this machine cannot run.
 [[nodiscard]] Simd parse_simd(std::string_view name);
 
+// One object per calling thread.
 struct Execution {
   int threads = 1;
   Simd simd = best_simd();
