@@ -48,7 +48,7 @@ class Search:
         for number in range(len(distinct)):
             first = (group == number).nonzero(as_tuple=True)[0][0]
             self.settled[first] = True
-            self.taken.add(tuple(distinct[number].tolist()))
+            self.taken.add(tuple(distinct[number].numpy()))
 
     def give(self, row: torch.Tensor, sid: Sid) -> None:
         """Write an item's SID back."""
@@ -59,7 +59,7 @@ class Search:
     def ecm(self, row: torch.Tensor, widths: tuple[int, ...]) -> Sid | None:
         """The cheapest free candidate of one item, all candidates scored."""
         norms = [left_over[:, row].norm(dim=1).numpy() for left_over in self.left_over]
-        tokens = [level[:, row].tolist() for level in self.tokens]
+        tokens = [level[:, row].numpy() for level in self.tokens]
         scores = {}
         for ranks in product(
             *(range(min(k, len(level))) for k, level in zip(widths, tokens, strict=True))
