@@ -13,7 +13,10 @@ namespace {
 // Insertion into a sorted list of this length beats sorting all scores.
 constexpr std::size_t kLongestInsertion = 32;
 
-const simd::KernelTable& table_of(Simd simd) {
+std::size_t round_up(std::size_t size, std::size_t width) { return (size + width - 1) / width * width; }
+
+// The kernels of an instruction set for a codebook of `size` codewords.
+const simd::KernelTable& table_of(Simd simd, std::size_t size) {
   const simd::KernelTable* table = nullptr;
   switch (simd) {
     case Simd::scalar: table = simd::scalar_kernels(); break;
@@ -22,6 +25,10 @@ const simd::KernelTable& table_of(Simd simd) {
     case Simd::neon: table = simd::neon_kernels(); break;
   }
   if (table == nullptr) throw std::invalid_argument("this build has no kernels for " + std::string(simd_name(simd)));
+  if (simd == Simd::avx512) {
+    const simd::KernelTable* narrow = simd::avx512_narrow_kernels();
+    if (round_up(size, narrow->width) < round_up(size, table->width)) table = narrow;
+  }
   return *table;
 }
 
@@ -30,9 +37,9 @@ const simd::KernelTable& table_of(Simd simd) {
 static_assert(kMaxBlockRows == simd::kBlockRows);
 
 PackedCodebook::PackedCodebook(MatrixView<const float> codebook, Simd simd)
-    : codebook_(codebook), kernels_(&table_of(simd)) {
+    : codebook_(codebook), kernels_(&table_of(simd, codebook.rows())) {
   const std::size_t width = kernels_->width, size = codebook.rows(), dim = codebook.cols();
-  const std::size_t padded = (size + width - 1) / width * width;
+  const std::size_t padded = round_up(size, width);
   data_ = AlignedBuffer<float>(checked_multiply(padded, dim));
   half_norms_ = AlignedBuffer<float>(padded);
   kernels_->squared_norms(codebook.data(), size, dim, dim, half_norms_.data());

@@ -1,4 +1,5 @@
-// AVX-512F: 16 lanes, a tile of 6 rows x 64 codewords in 24 of the 32 registers.
+// AVX-512F: 16 lanes. Two tiles fill 24 of the 32 registers with sums: 6 rows x 64 codewords, and 12 rows x
+// 32 codewords for codebooks that the wide tile would pad by 32 or more.
 #include "kernels.hpp"
 
 #if defined(__x86_64__)
@@ -7,12 +8,12 @@
 namespace puresid::simd {
 namespace {
 
-struct Lanes {
+struct Operations {
   using type = __m512;
   using index_type = __m512i;
   using index_scalar = uint32_t;
   using mask = __mmask16;
-  static constexpr size_t width = 16, vectors = 4, rows = 6;
+  static constexpr size_t width = 16;
 
   static type load(const float* from) { return _mm512_loadu_ps(from); }
   static void store(float* to, type value) { _mm512_storeu_ps(to, value); }
@@ -31,15 +32,29 @@ struct Lanes {
   }
 };
 
+namespace wide {
+struct Lanes : Operations {
+  static constexpr size_t vectors = 4, rows = 6;
+};
 #include "kernels_impl.hpp"
+}  // namespace wide
+
+namespace narrow {
+struct Lanes : Operations {
+  static constexpr size_t vectors = 2, rows = 12;
+};
+#include "kernels_impl.hpp"
+}  // namespace narrow
 
 }  // namespace
 
-const KernelTable* avx512_kernels() { return &kTable; }
+const KernelTable* avx512_kernels() { return &wide::kTable; }
+const KernelTable* avx512_narrow_kernels() { return &narrow::kTable; }
 
 }  // namespace puresid::simd
 #else
 namespace puresid::simd {
 const KernelTable* avx512_kernels() { return nullptr; }
+const KernelTable* avx512_narrow_kernels() { return nullptr; }
 }  // namespace puresid::simd
 #endif

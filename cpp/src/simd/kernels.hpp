@@ -46,8 +46,9 @@ struct KernelTable {
 };
 
 const KernelTable* scalar_kernels();
-const KernelTable* avx2_kernels();    // null where not built for x86-64
-const KernelTable* avx512_kernels();  // likewise
-const KernelTable* neon_kernels();    // null where not built for AArch64
+const KernelTable* avx2_kernels();           // null where not built for x86-64
+const KernelTable* avx512_kernels();         // likewise
+const KernelTable* avx512_narrow_kernels();  // for codebooks that leave half of a wide panel empty
+const KernelTable* neon_kernels();           // null where not built for AArch64
 
 }  // namespace puresid::simd
