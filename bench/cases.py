@@ -73,6 +73,15 @@ CASES = (
         # A third in conflict again; 100,000 clusters leave 30 % of the items to completion.
         clusters=20_000,
     ),
+    # The same without structure: most items are in conflict and many are left to completion.
+    Case(
+        name="100k-768-hard",
+        items=100_000,
+        dim=768,
+        sizes=(256, 256, 256),
+        concentration=0.6,
+        methods=OURS,
+    ),
     Case(
         name="beauty-sasrec-64",
         items=12_101,

@@ -10,9 +10,9 @@ namespace {
 
 constexpr std::size_t kSlotsPerChunk = 1U << 16U;
 constexpr std::size_t kScoreBytes = std::size_t{4} << 20U;
-constexpr std::size_t kWalkRows = 16;     // walked together by one thread
-constexpr std::size_t kMostItems = 4096;  // of a batch, equal ones included
-constexpr std::size_t kRefusalBytes = std::size_t{1} << 20U;
+constexpr std::size_t kWalkRows = 16;                         // walked together by one thread
+constexpr std::size_t kMostItems = 4096;                      // of a batch, equal ones included
+constexpr std::size_t kRefusalBytes = std::size_t{1} << 16U;  // of one level, for each thread
 
 }  // namespace
 
@@ -55,13 +55,13 @@ struct Completion::Scratch {
   explicit Scratch(const PackedCodebooks& codebooks)
       : residuals(kWalkRows * codebooks.dim()), gathered(kWalkRows * codebooks.dim()) {
     std::size_t padded = 0;
-    for (std::size_t level = 0; level < codebooks.levels(); ++level) {
+    for (std::size_t level = 0; level + 1 < codebooks.levels(); ++level) {
       refusals.emplace_back(codebooks[level].size(), kRefusalBytes);
       padded = std::max(padded, codebooks[level].padded_size());
     }
     scores = AlignedBuffer<float>(kWalkRows * padded);
   }
-  std::vector<Refusals> refusals;  // by level
+  std::vector<Refusals> refusals;  // by level, but for the last, whose tokens settle() chooses
   AlignedBuffer<float> residuals, gathered, scores;
   std::size_t items[kWalkRows];
   SidKey prefixes[kWalkRows];

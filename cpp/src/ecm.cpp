@@ -124,8 +124,8 @@ void EcmSearch::push_children(std::uint64_t ranks) {
   }
 }
 
-bool EcmSearch::next(SidKey& key, Refusals& refusals) {
-  const bool found = n_prefixes_ == 1 ? next_under_one_prefix(refusals) : next_in_queue(refusals);
+bool EcmSearch::next(SidKey& key, Refusals& refusals, Worker& worker) {
+  const bool found = n_prefixes_ == 1 ? next_under_one_prefix(refusals) : next_in_queue(refusals, worker);
   if (!found) return false;
   const Token token = lists_.list(last(), row_)[ranks_.token(given_, last())];
   key = prefix(given_) | codebooks_.layout().place(token, last());
@@ -139,7 +139,7 @@ bool EcmSearch::next_under_one_prefix(Refusals& refusals) {
   return find_leaf(given_, from, refusals);
 }
 
-bool EcmSearch::next_in_queue(Refusals& refusals) {
+bool EcmSearch::next_in_queue(Refusals& refusals, Worker& worker) {
   if (fresh_) {
     fresh_ = false;
     queue_.clear();
@@ -149,7 +149,8 @@ bool EcmSearch::next_in_queue(Refusals& refusals) {
   } else if (std::uint64_t ranks = given_; find_leaf(ranks, ranks_.token(given_, last()) + std::size_t{1}, refusals)) {
     push(ranks, true);
   }
-  while (!queue_.empty()) {
+  for (std::size_t opened = 1; !queue_.empty(); ++opened) {
+    if (opened % 1024 == 0) worker.poll();
     std::pop_heap(queue_.begin(), queue_.end(), Later{});
     const Entry entry = queue_.back();
     queue_.pop_back();

@@ -92,8 +92,9 @@ bool RrsSearch::step_back(std::size_t level) {
   return true;
 }
 
-bool RrsSearch::next(SidKey& key, Refusals& refusals) {
+bool RrsSearch::next(SidKey& key, Refusals& refusals, Worker& worker) {
   while (!done_) {
+    worker.poll();
     while (n_listed_ < last()) list_tokens(n_listed_);
     key = 0;
     for (std::size_t level = 0; level < last(); ++level) key |= codebooks_.layout().place(current(level), level);

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "puresid/distance.hpp"
+#include "puresid/parallel.hpp"
 #include "puresid/refusals.hpp"
 #include "puresid/tier_lists.hpp"
 
@@ -32,8 +33,8 @@ class EcmSearch {
   void prepare(const float* vectors, const SidKey* nearest, std::size_t n_rows);
   // Turns to prepared row `row`; next() then gives its candidates until it answers false.
   void start(std::size_t row);
-  // Passes over leaves that `refusals` knows to be gone.
-  [[nodiscard]] bool next(SidKey& key, Refusals& refusals);
+  // Passes over leaves that `refusals` knows to be gone. Polls `worker` where that takes long.
+  [[nodiscard]] bool next(SidKey& key, Refusals& refusals, Worker& worker);
 
  private:
   struct Entry {
@@ -47,7 +48,7 @@ class EcmSearch {
   [[nodiscard]] SidKey prefix(std::uint64_t ranks) const;
   [[nodiscard]] bool find_leaf(std::uint64_t& ranks, std::size_t from, Refusals& refusals) const;
   [[nodiscard]] bool next_under_one_prefix(Refusals& refusals);
-  [[nodiscard]] bool next_in_queue(Refusals& refusals);
+  [[nodiscard]] bool next_in_queue(Refusals& refusals, Worker& worker);
   [[nodiscard]] bool any_leaf(Refusals& refusals) const;
   [[nodiscard]] bool next_prefix(std::uint64_t& ranks) const;
   void measure();

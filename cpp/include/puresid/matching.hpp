@@ -200,7 +200,7 @@ class TierMatching {
                                      std::size_t slot, Worker& worker) {
     const Rank rank = tier_.first_rank + static_cast<Rank>(position);
     SidKey key = 0;
-    for (std::size_t candidates = 1; search.next(key, refusals); ++candidates) {
+    for (std::size_t candidates = 1; search.next(key, refusals, worker); ++candidates) {
       if (candidates % 256 == 0) worker.poll();
       if (owners_.refuses(key, rank)) {
         learn(refusals, key);

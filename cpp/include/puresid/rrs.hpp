@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "puresid/distance.hpp"
+#include "puresid/parallel.hpp"
 #include "puresid/refusals.hpp"
 #include "puresid/tier_lists.hpp"
 
@@ -22,7 +23,7 @@ class RrsSearch {
   RrsSearch(const PackedCodebooks& codebooks, const std::vector<std::size_t>& widths, std::size_t max_rows);
   void prepare(const float* vectors, const SidKey* nearest, std::size_t n_rows);
   void start(std::size_t row);
-  [[nodiscard]] bool next(SidKey& key, Refusals& refusals);
+  [[nodiscard]] bool next(SidKey& key, Refusals& refusals, Worker& worker);
 
  private:
   [[nodiscard]] std::size_t last() const noexcept { return lists_.levels() - 1; }
