@@ -191,3 +191,12 @@ def test_taken_out_of_range(token):
 def test_taken_that_is_no_whole_number(taken):
     with pytest.raises(TypeError, match="taken"):
         puresid.assign(*six(), taken=taken)
+
+
+@pytest.mark.parametrize("method", ["ecm", "rrs"])
+def test_equal_vectors_in_a_deep_space_share_their_search(method):
+    """Each starting afresh would look through 200 million prefixes here: minutes, not an instant."""
+    rng = np.random.default_rng(0)
+    levels = [rng.integers(-3, 4, (4, 4)).astype(np.float32) for _ in range(8)]
+    result = puresid.assign(np.zeros((20_000, 4), np.float32), levels, method)
+    assert len(np.unique(result.sids, axis=0)) == 20_000

@@ -20,6 +20,7 @@
 #include "puresid/key_table.hpp"
 #include "puresid/parallel.hpp"
 #include "puresid/refusals.hpp"
+#include "puresid/twins.hpp"
 
 namespace puresid {
 
@@ -75,28 +76,21 @@ class FailedSearches {
   FailedSearches(MatrixView<const float> vectors, const std::vector<Row>& items)
       : vectors_(vectors), items_(items), slots_(std::clamp<std::size_t>(std::bit_ceil(items.size()), 1, kMostSlots)) {}
 
-  // Where a vector's last failure would be noted; by a few of its values.
+  // Where a vector's last failure would be noted.
   [[nodiscard]] std::size_t slot(const float* vector) const noexcept {
-    std::uint64_t hash = 0;
-    for (std::size_t d = 0; d < vectors_.cols(); d += 1 + vectors_.cols() / kHashedValues) {
-      std::uint32_t bits = 0;
-      std::memcpy(&bits, vector + d, sizeof bits);
-      hash = (hash ^ bits) * 0x9E3779B97F4A7C15U;
-      hash ^= hash >> 29;
-    }
-    return static_cast<std::size_t>(hash >> 40) & (slots_.size() - 1);
+    return hash_of(vector, vectors_.cols()) & (slots_.size() - 1);
   }
   [[nodiscard]] bool contains(std::size_t slot, const float* vector, std::size_t position) const {
     const std::uint32_t failed = slots_[slot].load(std::memory_order_acquire);
     return failed != 0 && failed - 1 < position &&
-           std::memcmp(vectors_.row(items_[failed - 1]), vector, vectors_.cols() * sizeof(float)) == 0;
+           equal_vectors(vectors_.row(items_[failed - 1]), vector, vectors_.cols());
   }
   void add(std::size_t slot, std::size_t position) {
     slots_[slot].store(static_cast<std::uint32_t>(position + 1), std::memory_order_release);
   }
 
  private:
-  static constexpr std::size_t kMostSlots = 1U << 16U, kHashedValues = 32;
+  static constexpr std::size_t kMostSlots = 1U << 16U;
   MatrixView<const float> vectors_;
   const std::vector<Row>& items_;
   std::vector<std::atomic<std::uint32_t>> slots_;
@@ -130,8 +124,15 @@ class TierMatching {
 
   void run(const Execution& execution, std::string_view stage) {
     const std::size_t items = tier_.items.size();
+    Execution here = execution;
+    if (many_candidates()) {
+      twins_ = find_twins(tier_.vectors, tier_.items);
+      const auto n_twins = static_cast<std::size_t>(std::count(twins_.begin(), twins_.end(), 1));
+      // Threads would drop each other's twins, each of which starts afresh: here one thread is faster.
+      if (n_twins > items / 16) here.threads = 1;
+    }
     parallel_for(
-        execution, stage, (items + kMaxBlockRows - 1) / kMaxBlockRows, items,
+        here, stage, (items + kMaxBlockRows - 1) / kMaxBlockRows, items,
         [&] { return Scratch(codebooks_, widths_, tier_.items.size()); },
         [&](Scratch& scratch, std::size_t chunk, Worker& worker) {
           const std::size_t first = chunk * kMaxBlockRows;
@@ -144,23 +145,36 @@ class TierMatching {
   [[nodiscard]] const std::vector<std::uint8_t>& found() const noexcept { return found_; }
 
  private:
+  static constexpr std::size_t kNoRow = ~std::size_t{0};
+
   struct Scratch {
     Scratch(const PackedCodebooks& codebooks, const std::vector<std::size_t>& widths, std::size_t items)
         : search(codebooks, widths, kMaxBlockRows),
           again(codebooks, widths, 1),
+          twins(codebooks, widths),
           refusals(codebooks[codebooks.levels() - 1].size(), std::min(std::size_t{4} << 20U, 64 * items)),
           refusals_again(codebooks[codebooks.levels() - 1].size(), std::size_t{1} << 16U),
           vectors(kMaxBlockRows * codebooks.dim()),
           residual(codebooks.dim()) {}
     Search search, again;  // the block's, and one for items dropped on the way
+    TwinSearches<Search> twins;
     Refusals refusals, refusals_again;
     AlignedBuffer<float> vectors, residual;
     SidKey nearest[kMaxBlockRows];
-    std::size_t positions[kMaxBlockRows], slots[kMaxBlockRows];
+    std::size_t rows[kMaxBlockRows], slots[kMaxBlockRows];  // by item of the block
   };
 
   [[nodiscard]] const float* vector(std::size_t position) const { return tier_.vectors.row(tier_.items[position]); }
 
+  // Whether a tier has so many candidates that a search must not start afresh for each equal item.
+  [[nodiscard]] bool many_candidates() const noexcept {
+    constexpr std::uint64_t kMany = 4096;
+    std::uint64_t candidates = 1;
+    for (const std::size_t width : widths_) candidates = saturating_multiply(candidates, width);
+    return candidates > kMany;
+  }
+
+  // Serves the items [first, last). Those without an earlier twin are ranked together beforehand.
   void match_block(Scratch& scratch, std::size_t first, std::size_t last, Worker& worker) {
     const std::size_t dim = codebooks_.dim();
     std::size_t n_rows = 0;
@@ -169,29 +183,37 @@ class TierMatching {
       __builtin_prefetch(vector(position) + dim / 2);
     }
     for (std::size_t position = first; position < last; ++position) {
-      const std::size_t slot = failed_.slot(vector(position));
-      if (failed_.contains(slot, vector(position), position)) continue;
+      std::size_t& row = scratch.rows[position - first];
+      std::size_t& slot = scratch.slots[position - first];
+      row = kNoRow;
+      slot = failed_.slot(vector(position));
+      if (is_twin(position) || failed_.contains(slot, vector(position), position)) continue;
       std::copy_n(vector(position), dim, scratch.vectors.data() + n_rows * dim);
       scratch.nearest[n_rows] = tier_.nearest[position];
-      scratch.positions[n_rows] = position;
-      scratch.slots[n_rows++] = slot;
+      row = n_rows++;
     }
-    if (n_rows == 0) return;
-    scratch.search.prepare(scratch.vectors.data(), scratch.nearest, n_rows);
-    for (std::size_t row = 0; row < n_rows; ++row) {
-      const std::size_t position = scratch.positions[row];
-      if (failed_.contains(scratch.slots[row], vector(position), position)) continue;
-      scratch.search.start(row);
-      auto dropped =
-          propose(scratch.search, scratch.refusals, scratch.residual.data(), position, scratch.slots[row], worker);
-      if (dropped) scratch.refusals_again.forget();  // may outrank what was served before
-      while (dropped) {                              // and drops ever lower ranks
-        const std::size_t again = *dropped;
-        scratch.again.prepare(vector(again), &tier_.nearest[again], 1);
-        scratch.again.start(0);
-        dropped = propose(scratch.again, scratch.refusals_again, scratch.residual.data(), again,
-                          failed_.slot(vector(again)), worker);
-      }
+    if (n_rows > 0) scratch.search.prepare(scratch.vectors.data(), scratch.nearest, n_rows);
+    for (std::size_t position = first; position < last; ++position) {
+      const std::size_t row = scratch.rows[position - first], slot = scratch.slots[position - first];
+      if (failed_.contains(slot, vector(position), position)) continue;
+      if (row != kNoRow) scratch.search.start(row);
+      Search& search = row != kNoRow ? scratch.search : scratch.twins.of(vector(position), tier_.nearest[position]);
+      serve(scratch, search, position, slot, worker);
+    }
+  }
+
+  [[nodiscard]] bool is_twin(std::size_t position) const { return !twins_.empty() && twins_[position] != 0; }
+
+  // Lets an item propose, and then whoever had to make way.
+  void serve(Scratch& scratch, Search& search, std::size_t position, std::size_t slot, Worker& worker) {
+    auto dropped = propose(search, scratch.refusals, scratch.residual.data(), position, slot, worker);
+    if (dropped) scratch.refusals_again.forget();  // may outrank what was served before
+    while (dropped) {                              // and drops ever lower ranks
+      const std::size_t again = *dropped;
+      scratch.again.prepare(vector(again), &tier_.nearest[again], 1);
+      scratch.again.start(0);
+      dropped = propose(scratch.again, scratch.refusals_again, scratch.residual.data(), again,
+                        failed_.slot(vector(again)), worker);
     }
   }
 
@@ -233,6 +255,7 @@ class TierMatching {
   const Tier& tier_;
   SidOwners& owners_;
   FailedSearches failed_;
+  std::vector<std::uint8_t> twins_;  // whether an earlier item equals it; empty where that is of no use
   std::vector<SidKey> choices_;
   std::vector<std::uint8_t> found_;
 };

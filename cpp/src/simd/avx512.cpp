@@ -43,7 +43,7 @@ namespace narrow {
 struct Lanes : Operations {
   static constexpr size_t vectors = 2, rows = 12;
 };
-#include "kernels_impl.hpp"
+#include "kernels_impl.hpp"  // NOLINT(readability-duplicate-include): the same kernels over another tile
 }  // namespace narrow
 
 }  // namespace
