@@ -195,7 +195,7 @@ def test_taken_that_is_no_whole_number(taken):
 
 @pytest.mark.parametrize("method", ["ecm", "rrs"])
 def test_equal_vectors_in_a_deep_space_share_their_search(method):
-    """Each starting afresh would look through 200 million prefixes here: minutes, not an instant."""
+    """Each starting afresh would look through 50 million prefixes here: minutes, not an instant."""
     rng = np.random.default_rng(0)
     levels = [rng.integers(-3, 4, (4, 4)).astype(np.float32) for _ in range(8)]
     result = puresid.assign(np.zeros((20_000, 4), np.float32), levels, method)
