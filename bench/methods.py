@@ -56,31 +56,18 @@ def _ours(method: Literal["nearest", "ecm", "rrs", "suffix"]) -> Callable[[Probl
     return prepare
 
 
-def _paper(method: Literal["ecm", "rrs"]) -> Callable[[Problem], Prepared]:
-    def prepare(problem: Problem) -> Prepared:
-        try:
-            from bench.baselines import paper
-        except ImportError:
-            raise Unavailable("torch is not installed") from None
-        vectors, books = paper.tensors(problem)
-        return Prepared(
-            lambda: paper.unique_sids(vectors, books, method),
-            lambda sids: Answer(np.asarray(sids)),
-        )
-
-    return prepare
-
-
-def _published(method: Literal["ecm", "rrs"]) -> Callable[[Problem], Prepared]:
+def _paper(
+    port: Literal["published", "paper"], method: Literal["ecm", "rrs"]
+) -> Callable[[Problem], Prepared]:
     def prepare(problem: Problem) -> Prepared:
         try:
             from bench.baselines import paper, published
         except ImportError:
             raise Unavailable("torch is not installed") from None
         vectors, books = paper.tensors(problem)
+        unique_sids: Callable[..., Any] = (published if port == "published" else paper).unique_sids
         return Prepared(
-            lambda: published.unique_sids(vectors, books, method),
-            lambda sids: Answer(sids.numpy()),
+            lambda: unique_sids(vectors, books, method), lambda sids: Answer(np.asarray(sids))
         )
 
     return prepare
@@ -132,9 +119,23 @@ METHODS = {
             against="suffix",
             unique=True,
         ),
-        Method("paper-ecm", "paper's ECM: torch, as published", _published("ecm"), against="ecm"),
-        Method("paper-rrs", "paper's RRS: torch, as published", _published("rrs"), against="rrs"),
-        Method("lean-ecm", "paper's ECM: torch, streamlined", _paper("ecm"), against="ecm"),
-        Method("lean-rrs", "paper's RRS: torch, streamlined", _paper("rrs"), against="rrs"),
+        Method(
+            "paper-ecm",
+            "paper's ECM: torch, as published",
+            _paper("published", "ecm"),
+            against="ecm",
+        ),
+        Method(
+            "paper-rrs",
+            "paper's RRS: torch, as published",
+            _paper("published", "rrs"),
+            against="rrs",
+        ),
+        Method(
+            "lean-ecm", "paper's ECM: torch, streamlined", _paper("paper", "ecm"), against="ecm"
+        ),
+        Method(
+            "lean-rrs", "paper's RRS: torch, streamlined", _paper("paper", "rrs"), against="rrs"
+        ),
     )
 }
