@@ -88,6 +88,20 @@ void check_arguments(MatrixView<const float> vectors, const Codebooks& codebooks
   }
 }
 
+// Owners for `items` items, the taken SIDs settled. Throws CapacityError where there is no room for all.
+SidOwners owners_beside_taken(std::size_t items, const SidLayout& layout, const AssignOptions& options,
+                              const Execution& execution) {
+  SidOwners owners(items + options.taken.rows());
+  const std::size_t taken = settle_taken(options.taken, layout, owners, execution);
+  const bool must_fit = options.complete && options.method != Method::nearest;
+  if (must_fit && (taken > layout.capacity() || items > layout.capacity() - taken)) {
+    throw CapacityError(std::to_string(items) + " items and " + std::to_string(taken) +
+                        " taken SIDs need more than the capacity of " + std::to_string(layout.capacity()) +
+                        " SIDs; use more levels or larger codebooks");
+  }
+  return owners;
+}
+
 // The stages of one call of assign().
 class Run {
  public:
@@ -98,18 +112,10 @@ class Run {
         execution_(execution),
         result_(result),
         tiers_(checked_tiers(options, codebooks.layout())),
-        order_(options.priority, execution),
         max_sids_(vectors.rows() + options.taken.rows()),
-        owners_(max_sids_),
+        owners_(owners_beside_taken(vectors.rows(), codebooks.layout(), options, execution)),
+        order_(options.priority, execution),
         packed_(codebooks, execution.simd) {
-    const std::size_t taken = settle_taken(options.taken, codebooks.layout(), owners_, execution);
-    const std::uint64_t capacity = codebooks.layout().capacity();
-    const bool must_fit = options.complete && options.method != Method::nearest;
-    if (must_fit && (taken > capacity || vectors.rows() > capacity - taken)) {
-      throw CapacityError(std::to_string(vectors.rows()) + " items and " + std::to_string(taken) +
-                          " taken SIDs need more than the capacity of " + std::to_string(capacity) +
-                          " SIDs; use more levels or larger codebooks");
-    }
     quantise_nearest(vectors, codebooks, packed_, order_.ranks, order_.rows_by_rank, &owners_, execution, result);
   }
 
@@ -166,7 +172,7 @@ class Run {
             const Row row = left_[i];
             result_.sids.store(row, choices[i]);
             result_.stages[row] = stage;
-            result_.distortion[row] = distortion(packed_, vectors_.row(row), choices[i], scratch.data());
+            result_.distortion[row] = packed_.distortion(vectors_.row(row), choices[i], scratch.data());
           }
         });
   }
@@ -194,25 +200,15 @@ class Run {
   const Execution& execution_;
   Assignment& result_;
   std::vector<Widths> tiers_;
-  Order order_;
   std::size_t max_sids_;
   SidOwners owners_;
+  Order order_;
   PackedCodebooks packed_;
   std::vector<Row> left_;
   std::vector<SidKey> nearest_;
 };
 
 }  // namespace
-
-float distortion(const PackedCodebooks& codebooks, const float* vector, SidKey key, float* scratch) {
-  std::copy_n(vector, codebooks.dim(), scratch);
-  for (std::size_t level = 0; level < codebooks.levels(); ++level) {
-    codebooks[level].subtract(scratch, codebooks.layout().token(key, level));
-  }
-  float squared = 0;
-  codebooks[0].squared_norms(scratch, 1, &squared);
-  return squared;
-}
 
 std::vector<std::vector<std::size_t>> default_tiers(std::size_t levels) {
   std::vector<std::vector<std::size_t>> tiers = {Widths(levels, 1), Widths(levels, 5)};

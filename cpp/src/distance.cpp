@@ -105,4 +105,12 @@ PackedCodebooks::PackedCodebooks(const Codebooks& codebooks, Simd simd) : layout
   for (std::size_t level = 0; level < codebooks.levels(); ++level) levels_.emplace_back(codebooks[level], simd);
 }
 
+float PackedCodebooks::distortion(const float* vector, SidKey key, float* scratch) const {
+  std::copy_n(vector, dim(), scratch);
+  for (std::size_t level = 0; level < levels(); ++level) levels_[level].subtract(scratch, layout_->token(key, level));
+  float squared = 0;
+  levels_[0].squared_norms(scratch, 1, &squared);
+  return squared;
+}
+
 }  // namespace puresid

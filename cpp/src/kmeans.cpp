@@ -92,7 +92,9 @@ class Level {
       first_task[token + 1] = tasks.size();
     }
     std::vector<double> sums(tasks.size() * dim);
-    parallel_for(execution_, stage_ + " means", tasks.size(), tasks.size(), [&](std::size_t task, Worker&) {
+    Execution quiet = execution_;  // too short to report on
+    quiet.progress = nullptr;
+    parallel_for(quiet, "means", tasks.size(), tasks.size(), [&](std::size_t task, Worker&) {
       double* sum = sums.data() + task * dim;
       for (std::size_t at = tasks[task].begin; at < tasks[task].end; ++at) {
         const float* row = rows_.row(members[at]);

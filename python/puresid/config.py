@@ -102,18 +102,20 @@ def progress_bar(show: bool, unit: str = "item") -> Iterator[Progress | None]:
         return
     from tqdm import tqdm
 
-    bars: dict[str, Any] = {}
+    bar: Any = None
+    shown = ""
 
     def report(stage: str, done: int, total: int) -> None:
-        if stage not in bars:
-            for bar in bars.values():
+        nonlocal bar, shown
+        if bar is None or stage != shown or done < bar.n:
+            if bar is not None:
                 bar.close()
-            bars[stage] = tqdm(total=total, desc=stage, unit=unit, unit_scale=True, leave=False)
-        bar = bars[stage]
+            bar = tqdm(total=total, desc=stage, unit=unit, unit_scale=True, leave=False)
+            shown = stage
         bar.update(done - bar.n)
 
     try:
         yield report
     finally:
-        for bar in bars.values():
+        if bar is not None:
             bar.close()

@@ -77,6 +77,9 @@ class PackedCodebooks {
   [[nodiscard]] const PackedCodebook& operator[](std::size_t level) const { return levels_[level]; }
   [[nodiscard]] const SidLayout& layout() const noexcept { return *layout_; }
 
+  // Squared distance between a vector and the sum of a SID's codewords. `scratch` has room for dim() values.
+  [[nodiscard]] float distortion(const float* vector, SidKey key, float* scratch) const;
+
  private:
   const SidLayout* layout_;
   std::vector<PackedCodebook> levels_;

@@ -105,9 +105,6 @@ struct Tier {
   double max_distortion = 0;           // candidates above are passed over
 };
 
-// Squared distance between a vector and its reconstruction from a SID.
-[[nodiscard]] float distortion(const PackedCodebooks& codebooks, const float* vector, SidKey key, float* scratch);
-
 // choices[i] = the SID of items[i], or nothing (found[i] = 0). `Search` is EcmSearch or RrsSearch.
 template <class Search>
 class TierMatching {
@@ -229,7 +226,7 @@ class TierMatching {
         continue;
       }
       if (tier_.max_distortion < std::numeric_limits<double>::infinity() &&
-          distortion(codebooks_, vector(position), key, residual) > tier_.max_distortion) {
+          codebooks_.distortion(vector(position), key, residual) > tier_.max_distortion) {
         continue;
       }
       choices_[position] = key;  // before the proposal: once accepted, the item may be dropped by others
