@@ -135,8 +135,14 @@ void register_assign(py::module_& module) {
       .def_property_readonly("stages", &BoundAssigner::stages);
   module.def(
       "check_codebooks",
-      [](const std::vector<py::array>& codebooks) { static_cast<void>(Codebooks(matrices(codebooks))); },
-      py::arg("codebooks").noconvert(), "Raises ValueError for codebooks that assign() would refuse.");
+      [](const std::vector<py::array>& codebooks, const std::string& space) {
+        if (space == "residual") {
+          static_cast<void>(Codebooks(matrices(codebooks)));
+          return;
+        }
+        for (const MatrixView<const float>& level : matrices(codebooks)) static_cast<void>(Codebooks({level}));
+      },
+      py::arg("codebooks").noconvert(), py::kw_only(), py::arg("space"), "Raises ValueError for codebooks that assign() would refuse.");
   module.def("default_tiers", &default_tiers, py::arg("levels"));
 }
 

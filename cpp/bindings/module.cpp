@@ -9,6 +9,7 @@ namespace puresid::bindings {
 void register_assign(py::module_& module);
 void register_config(py::module_& module);
 void register_kmeans(py::module_& module);
+void register_linear(py::module_& module);
 }  // namespace puresid::bindings
 
 PYBIND11_MODULE(_core, module) {
@@ -17,5 +18,6 @@ PYBIND11_MODULE(_core, module) {
   py::register_exception<puresid::CapacityError>(module, "CapacityError", PyExc_ValueError);
   puresid::bindings::register_config(module);
   puresid::bindings::register_kmeans(module);
+  puresid::bindings::register_linear(module);
   puresid::bindings::register_assign(module);
 }

@@ -11,6 +11,7 @@ from puresid.assignment import Assignment, AssignmentSummary, assign
 from puresid.codebooks import Codebooks
 from puresid.columns import ArrowVectors, ParquetVectors
 from puresid.config import build_config
+from puresid.encoder import Encoder
 from puresid.quantizers import RQKMeans
 from puresid.sources import Batches, VectorSource
 
@@ -21,6 +22,7 @@ __all__ = [
     "Batches",
     "CapacityError",
     "Codebooks",
+    "Encoder",
     "ParquetVectors",
     "RQKMeans",
     "VectorSource",

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from puresid import _core
 from puresid.arrays import SidsArray, priorities, token_matrix
-from puresid.codebooks import Codebooks
+from puresid.codebooks import Codebooks, as_codebooks
 from puresid.config import progress_bar, simd, thread_count
 from puresid.sources import add_all, resolve_conflicts, vectors_or_source
 from puresid.summary import AssignmentSummary, summarise
@@ -209,7 +209,7 @@ def assign(
     """
     if not isinstance(method, str) or method not in METHODS:
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(map(repr, METHODS))}")
-    books = codebooks if isinstance(codebooks, Codebooks) else Codebooks(codebooks)
+    books = as_codebooks(codebooks)
     rows = vectors_or_source(vectors)
     items = rows.shape[0]
     if rows.shape[1] != books.dim:

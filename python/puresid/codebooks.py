@@ -1,7 +1,9 @@
-"""Codebooks: levels of codewords, kept as safetensors."""
+"""Codebooks: the codewords of each level, how they make a vector, and what comes before them."""
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import re
 from collections.abc import Iterator, Sequence
@@ -12,8 +14,14 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid import _core
-from puresid.arrays import float_matrix, token_matrix
+from puresid.arrays import float_matrix, to_numpy, token_matrix
 from puresid.atomic import atomic_write
+from puresid.encoder import Encoder, apply_linear
+
+Floats = npt.NDArray[np.float32]
+
+SPACES = ("residual", "tree", "product")
+METRICS = ("euclidean", "cosine")
 
 
 class Codebooks:
@@ -21,8 +29,25 @@ class Codebooks:
 
     Parameters
     ----------
-    levels : sequence of array_like, each of shape (K_l, D)
-        Real numbers, converted to float32 and copied. One array per level; sizes may differ.
+    levels : sequence of array_like
+        Real numbers, converted to float32 and copied; one array per level, sizes may differ. Of
+        shape (K_l, D) where `space` is ``"residual"``, (K_l, D_l) where it is ``"product"``, and
+        (K_0, …, K_l, D) where it is ``"tree"``: ``levels[1][t0, t1]`` is the codeword of token
+        ``t1`` below token ``t0``.
+    space : {"residual", "tree", "product"}
+        How tokens make a vector. ``"residual"``: the sum of the codewords, each level quantising
+        what those before it left (RQ-VAE, residual k-means). ``"tree"``: the last codeword, each
+        level a finer clustering below the token before (hierarchical k-means). ``"product"``: the
+        codewords one after the other, each level quantising its own ``D_l`` columns (PQ).
+    metric : {"euclidean", "cosine"}
+        What "nearest" means. ``"cosine"`` is for residual codebooks whose codewords have length 1.
+    normalize_residuals : bool
+        Residual codebooks only: whether each residual is scaled to length 1 before its level, as
+        GRID does. What a SID stands for then depends on the item's lengths; `decode` has no answer.
+    rotation : array_like, shape (D, D_in), optional
+        Rows of length 1 at right angles. Vectors x become ``rotation @ x`` first, as in OPQ.
+    encoder : Encoder, optional
+        What turns raw vectors into those that are quantised, before any rotation.
 
     Raises
     ------
@@ -30,8 +55,8 @@ class Codebooks:
         If a level does not hold real numbers.
     ValueError
         If there is no level, a level has no codeword, dimensions differ, a value is not finite or
-        so large that squared distances overflow float32, or the SIDs need more than 64 bits
-        (the sum of ``ceil(log2 K_l)``).
+        so large that squared distances overflow float32, the SIDs need more than 64 bits (the sum
+        of ``ceil(log2 K_l)``), or options do not go together.
 
     Examples
     --------
@@ -40,21 +65,80 @@ class Codebooks:
     ((2, 2), 2, 4)
     """
 
-    def __init__(self, levels: Sequence[Any]) -> None:
-        if isinstance(levels, Codebooks):
-            levels = levels.levels
-        arrays = []
-        for number, level in enumerate(levels):
-            array = float_matrix(level, f"codebooks[{number}]").copy()
+    def __init__(
+        self,
+        levels: Sequence[Any],
+        *,
+        space: str = "residual",
+        metric: str = "euclidean",
+        normalize_residuals: bool = False,
+        rotation: Any = None,
+        encoder: Encoder | None = None,
+    ) -> None:
+        if space not in SPACES:
+            raise ValueError(
+                f"space is {space!r}; it must be one of {', '.join(map(repr, SPACES))}"
+            )
+        if metric not in METRICS:
+            raise ValueError(
+                f"metric is {metric!r}; it must be one of {', '.join(map(repr, METRICS))}"
+            )
+        if space != "residual" and (metric != "euclidean" or normalize_residuals):
+            raise ValueError(
+                f"metric={metric!r} and normalize_residuals={normalize_residuals} are for residual "
+                f"codebooks; space is {space!r}"
+            )
+        self._space = space
+        self._metric = metric
+        self._normalize_residuals = bool(normalize_residuals)
+        arrays = [_read_level(level, number, space) for number, level in enumerate(levels)]
+        if space == "tree":
+            _check_tree(arrays)
+        _core.check_codebooks([_flat(array) for array in arrays], space=space)
+        if metric == "cosine":
+            _check_lengths(arrays)
+        for array in arrays:
             array.flags.writeable = False
-            arrays.append(array)
-        _core.check_codebooks(arrays)
         self._levels = tuple(arrays)
+        self._rotation = None if rotation is None else _read_rotation(rotation, self.dim)
+        if encoder is not None and not isinstance(encoder, Encoder):
+            raise TypeError(f"encoder is {encoder!r}; an Encoder is needed")
+        if encoder is not None and encoder.dim != self._quantised_from:
+            raise ValueError(
+                f"the encoder gives vectors of dimension {encoder.dim}; "
+                f"the codebooks take {self._quantised_from}"
+            )
+        self._encoder = encoder
 
     @property
-    def levels(self) -> tuple[npt.NDArray[np.float32], ...]:
-        """Read-only arrays of shape (K_l, D), float32."""
+    def levels(self) -> tuple[Floats, ...]:
+        """Read-only float32 arrays, of the shapes that `Codebooks` takes."""
         return self._levels
+
+    @property
+    def space(self) -> str:
+        """``"residual"``, ``"tree"`` or ``"product"``."""
+        return self._space
+
+    @property
+    def metric(self) -> str:
+        """``"euclidean"`` or ``"cosine"``."""
+        return self._metric
+
+    @property
+    def normalize_residuals(self) -> bool:
+        """Whether each residual is scaled to length 1 before its level."""
+        return self._normalize_residuals
+
+    @property
+    def rotation(self) -> Floats | None:
+        """Shape (D, D_in), read-only, or None."""
+        return self._rotation
+
+    @property
+    def encoder(self) -> Encoder | None:
+        """What comes first, or None."""
+        return self._encoder
 
     @property
     def n_levels(self) -> int:
@@ -63,28 +147,53 @@ class Codebooks:
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Codewords per level, K_l."""
-        return tuple(len(level) for level in self._levels)
+        """Tokens per level, K_l."""
+        return tuple(level.shape[-2] for level in self._levels)
 
     @property
     def dim(self) -> int:
-        """Dimension of the vectors, D."""
-        return int(self._levels[0].shape[1])
+        """Dimension of the vectors that are quantised, D: after encoder and rotation."""
+        if self._space == "product":
+            return sum(level.shape[-1] for level in self._levels)
+        return int(self._levels[0].shape[-1])
+
+    @property
+    def _quantised_from(self) -> int:
+        """Dimension of the vectors that are rotated."""
+        return self.dim if self._rotation is None else int(self._rotation.shape[1])
+
+    @property
+    def input_dim(self) -> int:
+        """Dimension of the vectors that `assign` takes: before encoder and rotation."""
+        return self._quantised_from if self._encoder is None else self._encoder.input_dim
 
     @property
     def capacity(self) -> int:
         """Number of SIDs: the product of the sizes."""
-        capacity = 1
-        for size in self.sizes:
-            capacity *= size
-        return capacity
+        return math.prod(self.sizes)
 
-    def decode(self, sids: Any) -> npt.NDArray[np.float32]:
-        """Return the vectors that SIDs stand for: the sums of their codewords.
+    @property
+    def latent(self) -> Codebooks:
+        """The same codebooks for vectors that `transform` has been applied to."""
+        if self._encoder is None and self._rotation is None:
+            return self
+        return Codebooks(
+            self._levels,
+            space=self._space,
+            metric=self._metric,
+            normalize_residuals=self._normalize_residuals,
+        )
+
+    def transform(self, vectors: Any, *, threads: int | None = None) -> Floats:
+        """Apply the encoder and the rotation, where there are any.
+
+        A vector's result is the same bytes whatever the vectors beside it and the threads.
 
         Parameters
         ----------
-        sids : array_like of int, shape (N, L)
+        vectors : array_like, shape (N, input_dim)
+        threads : int, optional
+            Default: as many as the process may use.
 
         Returns
         -------
@@ -92,27 +201,81 @@ class Codebooks:
 
         Raises
         ------
+        ValueError
+            If the dimension is another.
+        """
+        rows = float_matrix(vectors, "vectors")
+        if rows.shape[1] != self.input_dim:
+            raise ValueError(
+                f"vectors have dimension {rows.shape[1]}; the codebooks take {self.input_dim}"
+            )
+        if self._encoder is not None:
+            rows = self._encoder(rows, threads=threads)
+        if self._rotation is not None:
+            rows = apply_linear(rows, self._rotation, threads=threads)
+        return rows
+
+    def decode(self, sids: Any) -> Floats:
+        """Return the vectors that SIDs stand for.
+
+        Parameters
+        ----------
+        sids : array_like of int, shape (N, L)
+
+        Returns
+        -------
+        ndarray, shape (N, D_in), float32
+            Turned back where there is a rotation; what an encoder gave is not decoded further.
+
+        Raises
+        ------
         TypeError
             If tokens are not integers.
         ValueError
-            If the shape is another or a token is out of range (naming the row).
+            If the shape is another or a token is out of range (naming the row), or residuals are
+            normalised.
         """
-        tokens = token_matrix(sids, self.n_levels, "sids")
+        if self._normalize_residuals:
+            raise ValueError("normalize_residuals=True: a SID does not say how long residuals were")
+        tokens = self.checked_tokens(sids)
+        if self._space == "product":
+            vectors = np.concatenate(
+                [level[tokens[:, number]] for number, level in enumerate(self._levels)], axis=1
+            )
+        elif self._space == "tree":
+            vectors = self._levels[-1][tuple(tokens.T)]
+        else:
+            vectors = np.zeros((len(tokens), self.dim), dtype=np.float32)
+            for number, level in enumerate(self._levels):
+                vectors += level[tokens[:, number]]
+        if self._rotation is not None:
+            vectors = apply_linear(vectors, np.ascontiguousarray(self._rotation.T))
+        return vectors
+
+    def checked_tokens(self, sids: Any, name: str = "sids") -> npt.NDArray[np.uint32]:
+        """Return SIDs as an (N, L) array of uint32.
+
+        Raises
+        ------
+        TypeError, ValueError
+            As `decode`.
+        """
+        tokens = token_matrix(sids, self.n_levels, name)
         for level, size in enumerate(self.sizes):
             outside = tokens[:, level] >= size
             if outside.any():
                 row = int(outside.argmax())
                 raise ValueError(
-                    f"sids[{row}] has token {tokens[row, level]} at level {level}; "
+                    f"{name}[{row}] has token {tokens[row, level]} at level {level}; "
                     f"codebooks[{level}] has {size} codewords"
                 )
-        vectors = np.zeros((len(tokens), self.dim), dtype=np.float32)
-        for level, codewords in enumerate(self._levels):
-            vectors += codewords[tokens[:, level]]
-        return vectors
+        return tokens
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file with the tensors ``codebook_0``, ``codebook_1``, …; atomically.
+        """Write a safetensors file; atomically.
+
+        The tensors ``codebook_0``, ``codebook_1``, … and, where there are any, ``rotation`` and
+        those of the encoder; what they mean is JSON in the metadata.
 
         Raises
         ------
@@ -122,12 +285,23 @@ class Codebooks:
         from safetensors.numpy import save
 
         tensors = {f"codebook_{number}": level for number, level in enumerate(self._levels)}
+        description: dict[str, Any] = {
+            "space": self._space,
+            "metric": self._metric,
+            "normalize_residuals": self._normalize_residuals,
+        }
+        if self._rotation is not None:
+            tensors["rotation"] = self._rotation
+        if self._encoder is not None:
+            description["encoder"], more = self._encoder.to_tensors()
+            tensors |= more
+        metadata = {"format": "puresid.codebooks", "description": json.dumps(description)}
         with atomic_write(path) as handle:
-            handle.write(save(tensors, metadata={"format": "puresid.codebooks"}))
+            handle.write(save(tensors, metadata=metadata))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Codebooks:
-        """Read what `save` wrote.
+        """Read what `save` wrote. For other projects' files see `load_codebooks`.
 
         Raises
         ------
@@ -142,41 +316,138 @@ class Codebooks:
         data = Path(path).read_bytes()
         try:
             tensors = load(data)
+            length = int.from_bytes(data[:8], "little")
+            metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
         except (SafetensorError, KeyError, TypeError, ValueError) as error:
             raise ValueError(
                 f"{os.fspath(path)} is not an intact safetensors file: {error}"
             ) from error
+        try:
+            return cls._from_tensors(tensors, metadata)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{os.fspath(path)}: {error}") from error
+
+    @classmethod
+    def _from_tensors(cls, tensors: dict[str, Any], metadata: dict[str, str]) -> Codebooks:
+        description = json.loads(metadata.get("description", "{}"))
+        if not isinstance(description, dict):
+            raise ValueError(f"its description is {description!r}; an object is needed")
         names = {
             int(match[1]): name
             for name in tensors
             if (match := re.fullmatch(r"codebook_(\d+)", name))
         }
-        if sorted(names) != list(range(len(tensors))) or not names:
+        others = {name for name in tensors if name not in names.values() and name != "rotation"}
+        encoder = None
+        if "encoder" in description:
+            encoder = Encoder.from_tensors(description["encoder"], tensors)
+            others -= encoder.to_tensors()[1].keys()
+        if sorted(names) != list(range(len(names))) or not names or others:
             raise ValueError(
-                f"{os.fspath(path)} holds the tensors {sorted(tensors)}; "
+                f"it holds the tensors {sorted(tensors)}; "
                 "codebook_0, codebook_1, … and nothing else are needed"
             )
-        try:
-            return cls([tensors[names[number]] for number in range(len(names))])
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{os.fspath(path)}: {error}") from error
+        return cls(
+            [tensors[names[number]] for number in range(len(names))],
+            space=description.get("space", "residual"),
+            metric=description.get("metric", "euclidean"),
+            normalize_residuals=description.get("normalize_residuals", False),
+            rotation=tensors.get("rotation"),
+            encoder=encoder,
+        )
 
     def __len__(self) -> int:
         return len(self._levels)
 
-    def __getitem__(self, level: int) -> npt.NDArray[np.float32]:
-        codewords: npt.NDArray[np.float32] = self._levels[level]
+    def __getitem__(self, level: int) -> Floats:
+        codewords: Floats = self._levels[level]
         return codewords
 
-    def __iter__(self) -> Iterator[npt.NDArray[np.float32]]:
+    def __iter__(self) -> Iterator[Floats]:
         return iter(self._levels)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Codebooks):
             return NotImplemented
-        return len(self) == len(other) and all(map(np.array_equal, self._levels, other._levels))
+        return (
+            self._how() == other._how()
+            and len(self) == len(other)
+            and all(map(np.array_equal, self._levels, other._levels))
+            and (self._rotation is None) == (other._rotation is None)
+            and (self._rotation is None or np.array_equal(self._rotation, other._rotation))
+            and self._encoder == other._encoder
+        )
 
     __hash__ = None  # type: ignore[assignment]
 
+    def _how(self) -> tuple[str, str, bool]:
+        return self._space, self._metric, self._normalize_residuals
+
     def __repr__(self) -> str:
-        return f"Codebooks(sizes={self.sizes}, dim={self.dim})"
+        shown = [f"sizes={self.sizes}", f"dim={self.dim}"]
+        if self._space != "residual":
+            shown.append(f"space={self._space!r}")
+        if self._metric != "euclidean":
+            shown.append(f"metric={self._metric!r}")
+        if self._normalize_residuals:
+            shown.append("normalize_residuals=True")
+        if self._rotation is not None:
+            shown.append("rotation=…")
+        if self._encoder is not None:
+            shown.append(f"encoder={self._encoder!r}")
+        return f"Codebooks({', '.join(shown)})"
+
+
+def as_codebooks(codebooks: Codebooks | Sequence[Any]) -> Codebooks:
+    """Return codebooks as they are, and residual ones for a sequence of (K_l, D) arrays."""
+    return codebooks if isinstance(codebooks, Codebooks) else Codebooks(codebooks)
+
+
+def _read_level(level: Any, number: int, space: str) -> Floats:
+    name = f"codebooks[{number}]"
+    if space != "tree" or number == 0:
+        return float_matrix(level, name).copy()
+    array = np.asarray(to_numpy(level))
+    if array.ndim != number + 2:
+        raise ValueError(f"{name} has {array.ndim} dimensions; a tree's level needs {number + 2}")
+    return float_matrix(array.reshape(-1, array.shape[-1]), name).reshape(array.shape).copy()
+
+
+def _check_tree(levels: list[Floats]) -> None:
+    for number, level in enumerate(levels[1:], start=1):
+        above = levels[number - 1].shape[:-1]
+        if level.shape[:-2] != above:
+            raise ValueError(
+                f"codebooks[{number}] has shape {level.shape}; "
+                f"it must begin with {above}, the tokens of the levels above"
+            )
+
+
+def _flat(level: Floats) -> Floats:
+    return level.reshape(-1, level.shape[-1])
+
+
+def _check_lengths(levels: list[Floats]) -> None:
+    for number, level in enumerate(levels):
+        lengths = np.sqrt((level.astype(np.float64) ** 2).sum(axis=1))
+        wrong = np.abs(lengths - 1) > 1e-3
+        if wrong.any():
+            token = int(wrong.argmax())
+            raise ValueError(
+                f"codebooks[{number}] has length {lengths[token]:.4g} in codeword {token}; "
+                "metric='cosine' needs codewords of length 1"
+            )
+
+
+def _read_rotation(rotation: Any, dim: int) -> Floats:
+    matrix = float_matrix(rotation, "rotation").copy()
+    if matrix.shape[0] != dim or matrix.shape[1] < dim:
+        raise ValueError(f"rotation has shape {matrix.shape}; ({dim}, at least {dim}) is needed")
+    products = matrix.astype(np.float64) @ matrix.T.astype(np.float64)
+    worst = float(np.abs(products - np.eye(dim)).max())
+    if not worst < 1e-3:
+        raise ValueError(
+            f"rotation is off by {worst:.3g}: its rows must have length 1 and be at right angles"
+        )
+    matrix.flags.writeable = False
+    return matrix

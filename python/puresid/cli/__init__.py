@@ -8,12 +8,24 @@ is slow to import.
 from __future__ import annotations
 
 import errno
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
+
+from puresid.cli.options import (
+    CODEBOOK_SUFFIXES,
+    COLUMN,
+    FILE,
+    METHODS,
+    THREADS,
+    keep_inputs,
+    load_codebooks,
+    progress,
+    read_sizes,
+    read_tiers,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,41 +37,6 @@ BAD_INPUT = 2
 CAPACITY = 3
 CORRUPT = 5
 INTERRUPTED = 130
-
-CODEBOOK_SUFFIXES = (".safetensors",)
-METHODS = ("ecm", "rrs", "nearest", "suffix")
-
-_FILE = click.Path(dir_okay=False, path_type=Path)
-_THREADS = click.option(
-    "--threads",
-    type=click.IntRange(min=1),
-    help="Threads to use. [default: what the process may use]",
-)
-_COLUMN = click.option(
-    "--column", help="Parquet column with the vectors. [default: the only suitable one]"
-)
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        numbers = tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise click.BadParameter(f"{text!r} is not a list of numbers such as 5,5,20") from None
-    if min(numbers) < 1:
-        raise click.BadParameter(f"{text!r} has a number below 1")
-    return numbers
-
-
-def _read_sizes(ctx: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
-    return _numbers(text)
-
-
-def _read_tiers(
-    ctx: click.Context, option: click.Parameter, text: str | None
-) -> tuple[tuple[int, ...], ...] | None:
-    if text is None:
-        return None
-    return tuple(_numbers(part) for part in text.split(";")) if text.strip() else ()
 
 
 class _Group(click.Group):
@@ -99,20 +76,20 @@ def main() -> None:
 
 
 @main.command()
-@click.argument("vectors", type=_FILE)
-@click.option("-o", "--output", type=_FILE, required=True, help="Codebooks to write, .safetensors.")
+@click.argument("vectors", type=FILE)
+@click.option("-o", "--output", type=FILE, required=True, help="Codebooks to write, .safetensors.")
 @click.option("--levels", type=click.IntRange(min=1), help="Tokens per SID. [default: 3]")
 @click.option(
     "--codebook-size",
-    callback=_read_sizes,
+    callback=read_sizes,
     default="256",
     show_default=True,
     help="Codewords per level; 256,256,512 sets each level's own.",
 )
 @click.option("--n-iter", type=click.IntRange(min=1), default=25, show_default=True)
 @click.option("--random-state", type=int, default=0, show_default=True)
-@_THREADS
-@_COLUMN
+@THREADS
+@COLUMN
 def fit(
     vectors: Path,
     output: Path,
@@ -137,7 +114,7 @@ def fit(
         n_iter=n_iter,
         random_state=random_state,
         threads=threads,
-        progress=_progress(),
+        progress=progress(),
     )
     trainer.fit(read_vectors(vectors, column=column))
     trainer.codebooks.save(output)
@@ -147,23 +124,23 @@ def fit(
 
 
 @main.command()
-@click.argument("vectors", type=_FILE)
-@click.option("--codebooks", type=_FILE, required=True, help="Codebooks, .safetensors.")
+@click.argument("vectors", type=FILE)
+@click.option("--codebooks", type=FILE, required=True, help="Codebooks, .safetensors.")
 @click.option(
-    "-o", "--output", type=_FILE, required=True, help="SIDs to write: .npy, .parquet, .index.json."
+    "-o", "--output", type=FILE, required=True, help="SIDs to write: .npy, .parquet, .index.json."
 )
 @click.option("--method", type=click.Choice(METHODS), default="ecm", show_default=True)
 @click.option(
     "--tiers",
-    callback=_read_tiers,
+    callback=read_tiers,
     help='Tokens per level in each widening of the search, such as "1,1,10;5,5,20".',
 )
-@click.option("--taken", type=_FILE, help="Published SIDs, which are not given out again.")
-@click.option("--priority", type=_FILE, help="One number per item, .npy; higher comes first.")
+@click.option("--taken", type=FILE, help="Published SIDs, which are not given out again.")
+@click.option("--priority", type=FILE, help="One number per item, .npy; higher comes first.")
 @click.option("--max-distortion", type=float, help="Squared distortion that tiers stay below.")
 @click.option("--no-complete", is_flag=True, help="Leave what the tiers leave on a shared SID.")
-@_THREADS
-@_COLUMN
+@THREADS
+@COLUMN
 def assign(
     vectors: Path,
     codebooks: Path,
@@ -181,8 +158,8 @@ def assign(
     import puresid
     from puresid.files import check_writable, open_vectors, read_npy, read_sids, write_sids
 
-    _keep_inputs(output, vectors, taken, priority)
-    books = _load_codebooks(codebooks)
+    keep_inputs(output, vectors, taken, priority)
+    books = load_codebooks(codebooks)
     check_writable(output, n_levels=books.n_levels + (method == "suffix"))
     result = puresid.assign(
         open_vectors(vectors, column=column),
@@ -194,7 +171,7 @@ def assign(
         taken=None if taken is None else read_sids(taken),
         max_distortion=max_distortion,
         threads=threads,
-        progress=_progress(),
+        progress=progress(),
     )
     write_sids(output, result.sids, stages=result.stages, distortion=result.distortion)
     click.echo(str(result.summary()))
@@ -202,14 +179,14 @@ def assign(
 
 
 @main.command()
-@click.argument("file", type=_FILE)
+@click.argument("file", type=FILE)
 def inspect(file: Path) -> None:
     """Say what FILE holds: codebooks (.safetensors) or SIDs (.npy, .parquet, .index.json)."""
     from puresid.files import SID_SUFFIXES, read_sids
 
     name = file.name.lower()
     if name.endswith(CODEBOOK_SUFFIXES):
-        lines = _describe_codebooks(_load_codebooks(file))
+        lines = _describe_codebooks(load_codebooks(file))
     elif name.endswith(SID_SUFFIXES):
         lines = _describe_sids(read_sids(file))
     else:
@@ -227,37 +204,12 @@ def inspect(file: Path) -> None:
     show_default=True,
     help="Folder for the files that it makes.",
 )
-@_THREADS
+@THREADS
 def demo(output: Path, threads: int | None) -> None:
     """Index the documentation of Python's standard library and show its SIDs."""
     from puresid.demo import run_demo
 
-    run_demo(output, threads=threads, echo=click.echo, progress=_progress())
-
-
-def _progress() -> bool:
-    return sys.stderr.isatty()
-
-
-def _keep_inputs(output: Path, *inputs: Path | None) -> None:
-    if output.resolve() in [path.resolve() for path in inputs if path is not None]:
-        raise ValueError(f"{output} is an input; writing the output there would destroy it")
-
-
-def _load_codebooks(path: Path) -> Codebooks:
-    from safetensors import SafetensorError
-
-    from puresid import Codebooks
-    from puresid.files import CorruptFileError
-
-    try:
-        return Codebooks.load(path)
-    except SafetensorError as error:
-        raise CorruptFileError(f"{path}: {error}") from error
-    except ValueError as error:
-        if isinstance(error.__cause__, SafetensorError):
-            raise CorruptFileError(str(error)) from error
-        raise
+    run_demo(output, threads=threads, echo=click.echo, progress=progress())
 
 
 def _describe_codebooks(codebooks: Codebooks) -> list[str]:
