@@ -271,7 +271,7 @@ class TestAssign:
             return real(*args, **options)
 
         monkeypatch.setattr(puresid, "assign", note)
-        monkeypatch.setattr(cli.sys, "stderr", Terminal(terminal))
+        monkeypatch.setattr(cli.options.sys, "stderr", Terminal(terminal))
         cli.main(
             ["assign", "v.npy", "--codebooks", "c.safetensors", "-o", "s.npy"],
             standalone_mode=False,

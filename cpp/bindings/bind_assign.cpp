@@ -21,6 +21,25 @@ Method parse_method(const std::string& name) {
   throw py::value_error("method is '" + name + "'; it must be one of 'ecm', 'rrs', 'nearest', 'suffix'");
 }
 
+Space parse_space(const std::string& kind, const std::string& scaling) {
+  Space space;
+  if (kind == "tree") {
+    space.kind = SpaceKind::tree;
+  } else if (kind == "product") {
+    space.kind = SpaceKind::product;
+  } else if (kind != "residual") {
+    throw py::value_error("space is '" + kind + "'; it must be one of 'residual', 'tree', 'product'");
+  }
+  if (scaling == "compared") {
+    space.scaling = Scaling::compared;
+  } else if (scaling == "kept") {
+    space.scaling = Scaling::kept;
+  } else if (scaling != "none") {
+    throw py::value_error("scaling is '" + scaling + "'; it must be one of 'none', 'compared', 'kept'");
+  }
+  return space;
+}
+
 template <class T>
 std::span<T> span_of(py::array_t<T>& array) {
   return {array.mutable_data(), static_cast<std::size_t>(array.size())};
@@ -45,12 +64,13 @@ bool needs_wide_tokens(const Codebooks& codebooks) {
 // Assigner with the arrays that it reads and writes.
 class BoundAssigner {
  public:
-  BoundAssigner(py::ssize_t rows, std::vector<py::array> codebooks, const std::string& method,
+  BoundAssigner(py::ssize_t rows, std::vector<py::array> codebooks, const std::string& space,
+                const std::string& scaling, const std::string& method,
                 std::optional<std::vector<std::vector<std::size_t>>> tiers, bool complete,
                 std::optional<py::array> priority, std::optional<py::array> taken, double max_distortion, int threads,
                 std::optional<std::string> simd, py::object progress)
       : arrays_(std::move(codebooks)),
-        books_(matrices(arrays_)),
+        books_(matrices(arrays_), parse_space(space, scaling)),
         priority_(std::move(priority)),
         taken_(std::move(taken)),
         threads_(threads),
@@ -123,10 +143,11 @@ class BoundAssigner {
 
 void register_assign(py::module_& module) {
   py::class_<BoundAssigner>(module, "Assigner", "assign() in steps: add() every piece of the vectors, then resolve()")
-      .def(py::init<py::ssize_t, std::vector<py::array>, const std::string&,
+      .def(py::init<py::ssize_t, std::vector<py::array>, const std::string&, const std::string&, const std::string&,
                     std::optional<std::vector<std::vector<std::size_t>>>, bool, std::optional<py::array>,
                     std::optional<py::array>, double, int, std::optional<std::string>, py::object>(),
-           py::arg("rows"), py::arg("codebooks").noconvert(), py::kw_only(), py::arg("method"), py::arg("tiers"),
+           py::arg("rows"), py::arg("codebooks").noconvert(), py::kw_only(), py::arg("space"), py::arg("scaling"),
+           py::arg("method"), py::arg("tiers"),
            py::arg("complete"), py::arg("priority").noconvert(), py::arg("taken").noconvert(),
            py::arg("max_distortion"), py::arg("threads"), py::arg("simd"), py::arg("progress"))
       .def("add", &BoundAssigner::add, py::arg("vectors").noconvert())
@@ -135,14 +156,11 @@ void register_assign(py::module_& module) {
       .def_property_readonly("stages", &BoundAssigner::stages);
   module.def(
       "check_codebooks",
-      [](const std::vector<py::array>& codebooks, const std::string& space) {
-        if (space == "residual") {
-          static_cast<void>(Codebooks(matrices(codebooks)));
-          return;
-        }
-        for (const MatrixView<const float>& level : matrices(codebooks)) static_cast<void>(Codebooks({level}));
+      [](const std::vector<py::array>& codebooks, const std::string& space, const std::string& scaling) {
+        static_cast<void>(Codebooks(matrices(codebooks), parse_space(space, scaling)));
       },
-      py::arg("codebooks").noconvert(), py::kw_only(), py::arg("space"), "Raises ValueError for codebooks that assign() would refuse.");
+      py::arg("codebooks").noconvert(), py::kw_only(), py::arg("space"), py::arg("scaling"),
+      "Raises ValueError for codebooks that assign() would refuse.");
   module.def("default_tiers", &default_tiers, py::arg("levels"));
 }
 

@@ -19,6 +19,7 @@ enum class Method { ecm, rrs, nearest, suffix };
 struct Input {
   std::vector<Vector> vectors;
   Levels levels;
+  Space space = {};
   Method method = Method::ecm;
   std::vector<Widths> tiers;
   bool complete = true;
@@ -26,6 +27,8 @@ struct Input {
   std::vector<Sid> taken;
   double max_distortion = std::numeric_limits<double>::infinity();
 };
+
+inline Spaced spaced(const Input& input) { return {input.levels, input.space}; }
 
 struct Output {
   std::vector<Sid> sids;
@@ -44,10 +47,10 @@ inline std::vector<std::size_t> priority_order(const Input& input) {
 }
 
 inline std::vector<Sid> candidates(const Input& input, std::size_t row, const Widths& widths) {
-  std::vector<Sid> sids = input.method == Method::ecm ? ecm_candidates(input.vectors[row], input.levels, widths)
-                                                      : rrs_candidates(input.vectors[row], input.levels, widths);
+  std::vector<Sid> sids = input.method == Method::ecm ? ecm_candidates(input.vectors[row], spaced(input), widths)
+                                                      : rrs_candidates(input.vectors[row], spaced(input), widths);
   std::erase_if(sids, [&](const Sid& sid) {
-    return static_cast<double>(distortion(input.vectors[row], input.levels, sid)) > input.max_distortion;
+    return static_cast<double>(distortion(input.vectors[row], spaced(input), sid)) > input.max_distortion;
   });
   return sids;
 }
@@ -63,7 +66,7 @@ inline void resolve(const Input& input, std::set<Sid>& used, Output& output) {
       if (output.stages[row] != -1) continue;
       const std::vector<Sid> choices = tier < input.tiers.size()
                                            ? candidates(input, row, input.tiers[tier])
-                                           : std::vector<Sid>{complete(input.vectors[row], input.levels, used)};
+                                           : std::vector<Sid>{complete(input.vectors[row], spaced(input), used)};
       const std::optional<Sid> choice = take_first_free(choices, used);
       if (!choice) continue;
       output.sids[row] = *choice;
@@ -74,7 +77,7 @@ inline void resolve(const Input& input, std::set<Sid>& used, Output& output) {
 
 inline Output assign(const Input& input) {
   Output output;
-  for (const Vector& vector : input.vectors) output.sids.push_back(nearest(vector, input.levels));
+  for (const Vector& vector : input.vectors) output.sids.push_back(nearest(vector, spaced(input)));
   output.stages.assign(input.vectors.size(), 0);
   if (input.method == Method::suffix) {
     const std::vector<std::size_t> order = priority_order(input);
@@ -86,11 +89,11 @@ inline Output assign(const Input& input) {
   } else {
     std::set<Sid> used(input.taken.begin(), input.taken.end());
     if (input.complete && input.method != Method::nearest)
-      check_capacity(input.vectors.size() + used.size(), input.levels);
+      check_capacity(input.vectors.size() + used.size(), spaced(input));
     resolve(input, used, output);
   }
   for (std::size_t row = 0; row < input.vectors.size(); ++row) {
-    output.distortion.push_back(distortion(input.vectors[row], input.levels, output.sids[row]));
+    output.distortion.push_back(distortion(input.vectors[row], spaced(input), output.sids[row]));
   }
   return output;
 }

@@ -4,19 +4,19 @@
 #include <set>
 #include <stdexcept>
 
-#include "score.hpp"
+#include "space.hpp"
 
 namespace puresid::reference {
 
-inline void check_capacity(std::size_t sids, const Levels& levels) {
+inline void check_capacity(std::size_t sids, const Spaced& levels) {
   double capacity = 1;
-  for (const Codebook& codebook : levels) capacity *= static_cast<double>(codebook.size());
+  for (std::size_t level = 0; level < levels.size(); ++level) capacity *= static_cast<double>(levels.size(level));
   if (static_cast<double>(sids) > capacity) throw CapacityError("more SIDs than the space has");
 }
 
-inline bool has_free(const Sid& prefix, const Levels& levels, const std::set<Sid>& used) {
+inline bool has_free(const Sid& prefix, const Spaced& levels, const std::set<Sid>& used) {
   if (prefix.size() == levels.size()) return !used.contains(prefix);
-  for (Token token = 0; token < levels[prefix.size()].size(); ++token) {
+  for (Token token = 0; token < levels.size(prefix.size()); ++token) {
     Sid longer = prefix;
     longer.push_back(token);
     if (has_free(longer, levels, used)) return true;
@@ -24,17 +24,16 @@ inline bool has_free(const Sid& prefix, const Levels& levels, const std::set<Sid
   return false;
 }
 
-inline Sid complete(Vector residual, const Levels& levels, const std::set<Sid>& used) {
+inline Sid complete(Vector residual, const Spaced& levels, const std::set<Sid>& used) {
   Sid sid;
-  for (const Codebook& codebook : levels) {
-    const std::size_t level = sid.size();
-    for (const Token token : ranked(residual, codebook)) {
+  for (std::size_t level = 0; level < levels.size(); ++level) {
+    for (const Token token : ranked(levels.seen(residual, level), levels.below(sid))) {
       sid.push_back(token);
       if (has_free(sid, levels, used)) break;
       sid.pop_back();
     }
     if (sid.size() == level) throw std::logic_error("no SID is free");
-    residual = subtract(residual, codebook[sid.back()]);
+    residual = levels.left(residual, sid);
   }
   return sid;
 }

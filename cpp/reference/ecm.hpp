@@ -2,34 +2,9 @@
 // the prefixes that are looked at.
 #pragma once
 
-#include "score.hpp"
+#include "tree_ecm.hpp"
 
 namespace puresid::reference {
-
-// Norms of the ranked tokens of one level. Ranks go by score, and rounding may put a farther token a
-// hair lower in rank: the running maximum keeps costs from falling along the ranks.
-inline std::vector<float> rank_norms(const Vector& residual, const Codebook& codebook,
-                                     const std::vector<Token>& tokens) {
-  std::vector<float> norms;
-  float largest = 0;
-  for (const Token token : tokens) {
-    largest = std::max(largest, std::sqrt(squared_distance(residual, codebook[token])));
-    norms.push_back(largest);
-  }
-  return norms;
-}
-
-struct Candidate {
-  double cost = 0;
-  std::vector<std::size_t> ranks;
-};
-
-// In ascending order of cost, equal ones in that of their rank tuples.
-inline void sort_by_cost(std::vector<Candidate>& candidates) {
-  std::sort(candidates.begin(), candidates.end(), [](const Candidate& a, const Candidate& b) {
-    return a.cost < b.cost || (a.cost == b.cost && a.ranks < b.ranks);
-  });
-}
 
 // Each of `starts` followed by each of the first `width` ranks of a level.
 inline std::vector<Candidate> followed_by(const std::vector<Candidate>& starts, const std::vector<float>& norms,
@@ -64,14 +39,18 @@ inline std::vector<Candidate> open_prefixes(const std::vector<std::vector<float>
 }
 
 // Ascending by (cost, rank tuple).
-inline std::vector<Sid> ecm_candidates(const Vector& vector, const Levels& levels, const Widths& widths) {
+inline std::vector<Sid> ecm_candidates(const Vector& vector, const Spaced& levels, const Widths& widths) {
+  if (levels.space.kind == SpaceKind::tree) return tree_ecm_candidates(vector, levels, widths);
   std::vector<std::vector<Token>> tokens;
   std::vector<std::vector<float>> norms;
   Vector residual = vector;
+  Sid greedy;
   for (std::size_t level = 0; level < levels.size(); ++level) {
-    tokens.push_back(nearest_tokens(residual, levels[level], widths[level]));
-    norms.push_back(rank_norms(residual, levels[level], tokens[level]));
-    residual = subtract(residual, levels[level][tokens[level][0]]);
+    const Vector seen = levels.seen(residual, level);
+    tokens.push_back(nearest_tokens(seen, levels.levels[level], widths[level]));
+    norms.push_back(rank_norms(seen, levels.levels[level], tokens[level]));
+    greedy.push_back(tokens[level][0]);
+    residual = levels.left(residual, greedy);
   }
   std::vector<Candidate> candidates = followed_by(open_prefixes(norms), norms.back(), norms.back().size());
   sort_by_cost(candidates);

@@ -1,15 +1,15 @@
 // Greedy quantisation: at each level the token of the lowest score, to the residual so far.
 #pragma once
 
-#include "score.hpp"
+#include "space.hpp"
 
 namespace puresid::reference {
 
-inline Sid nearest(Vector residual, const Levels& levels) {
+inline Sid nearest(Vector residual, const Spaced& levels) {
   Sid sid;
-  for (const Codebook& codebook : levels) {
-    sid.push_back(ranked(residual, codebook)[0]);
-    residual = subtract(residual, codebook[sid.back()]);
+  while (sid.size() < levels.size()) {
+    sid.push_back(ranked(levels.seen(residual, sid.size()), levels.below(sid))[0]);
+    residual = levels.left(residual, sid);
   }
   return sid;
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "nearest.hpp"
-#include "score.hpp"
 
 namespace puresid::reference {
 
@@ -12,25 +11,26 @@ inline float negated_product(const Vector& a, const Vector& b) {
   return sum;
 }
 
-// What a path's tokens of the next level are ranked by: the scores along the greedy path, and what each
-// codeword that departs from it changes in them.
-inline std::vector<float> path_scores(const Vector& vector, const Levels& levels, const Sid& greedy, const Sid& path) {
+// What a path's tokens of the next level are ranked by. In an additive space: the scores along the greedy path, and
+// what each codeword that departs from it changes in them.
+inline std::vector<float> path_scores(const Vector& vector, const Spaced& levels, const Sid& greedy, const Sid& path) {
   const std::size_t level = path.size();
-  Vector residual = vector;
-  for (std::size_t before = 0; before < level; ++before) residual = subtract(residual, levels[before][greedy[before]]);
+  const bool additive = levels.space.additive();
+  const Sid from = additive ? Sid(greedy.begin(), greedy.begin() + static_cast<std::ptrdiff_t>(level)) : path;
+  const Vector seen = levels.seen(residual_after(vector, levels, from), level);
   std::vector<float> scores;
-  for (const Vector& codeword : levels[level]) {
-    scores.push_back(score(residual, codeword));
-    for (std::size_t before = 0; before < level; ++before) {
+  for (const Vector& codeword : levels.below(path)) {
+    scores.push_back(score(seen, codeword));
+    for (std::size_t before = 0; additive && before < level; ++before) {
       if (path[before] == greedy[before]) continue;
-      scores.back() += negated_product(levels[before][greedy[before]], codeword) -
-                       negated_product(levels[before][path[before]], codeword);
+      scores.back() += negated_product(levels.levels[before][greedy[before]], codeword) -
+                       negated_product(levels.levels[before][path[before]], codeword);
     }
   }
   return scores;
 }
 
-inline void rrs_walk(const Vector& vector, const Levels& levels, const Widths& widths, const Sid& greedy,
+inline void rrs_walk(const Vector& vector, const Spaced& levels, const Widths& widths, const Sid& greedy,
                      const Sid& path, std::size_t& prefixes, std::vector<Sid>& leaves) {
   const std::size_t level = path.size();
   if (level == levels.size()) {
@@ -45,7 +45,7 @@ inline void rrs_walk(const Vector& vector, const Levels& levels, const Widths& w
   }
 }
 
-inline std::vector<Sid> rrs_candidates(const Vector& vector, const Levels& levels, const Widths& widths) {
+inline std::vector<Sid> rrs_candidates(const Vector& vector, const Spaced& levels, const Widths& widths) {
   std::vector<Sid> leaves;
   std::size_t prefixes = 0;
   rrs_walk(vector, levels, widths, nearest(vector, levels), {}, prefixes, leaves);

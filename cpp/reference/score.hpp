@@ -66,10 +66,4 @@ inline std::vector<Token> ranked(const Vector& residual, const Codebook& codeboo
   return nearest_tokens(residual, codebook, codebook.size());
 }
 
-// ||x - sum of codewords||^2, the codewords subtracted level by level.
-inline float distortion(Vector vector, const Levels& levels, const Sid& sid) {
-  for (std::size_t level = 0; level < levels.size(); ++level) vector = subtract(vector, levels[level][sid[level]]);
-  return squared_norm(vector);
-}
-
 }  // namespace puresid::reference

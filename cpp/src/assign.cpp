@@ -13,6 +13,7 @@
 #include "puresid/matching.hpp"
 #include "puresid/parallel.hpp"
 #include "puresid/rrs.hpp"
+#include "puresid/tree_ecm.hpp"
 #include "suffix.hpp"
 #include "taken.hpp"
 
@@ -63,6 +64,10 @@ std::vector<Widths> checked_tiers(const AssignOptions& options, const SidLayout&
 
 void check_dimension(const Vectors& vectors, const Codebooks& codebooks) {
   if (vectors.cols() == codebooks.dim()) return;
+  if (codebooks.space().kind == SpaceKind::product) {
+    throw std::invalid_argument("codebooks quantise " + std::to_string(codebooks.dim()) +
+                                " columns in all; vectors have dimension " + std::to_string(vectors.cols()));
+  }
   throw std::invalid_argument("codebooks[0] has " + std::to_string(codebooks.size(0)) + " codewords of dimension " +
                               std::to_string(codebooks.dim()) + "; vectors have dimension " +
                               std::to_string(vectors.cols()));
@@ -164,7 +169,9 @@ class Assigner::Run {
         throw std::invalid_argument("vectors has too many rows for this many tiers");
       }
       const Tier tier{vectors, items(), nearest_, static_cast<Rank>(first_rank), options_.max_distortion};
-      if (options_.method == Method::ecm) {
+      if (options_.method == Method::ecm && !packed_.space().one_codebook_a_level()) {
+        serve<TreeEcmSearch>(tier, products, widths, stage, settled, execution);
+      } else if (options_.method == Method::ecm) {
         serve<EcmSearch>(tier, products, widths, stage, settled, execution);
       } else {
         serve<RrsSearch>(tier, products, widths, stage, settled, execution);
@@ -212,7 +219,7 @@ class Assigner::Run {
     quiet.progress = nullptr;
     parallel_for(
         quiet, "check", (left_.size() + kChunk - 1) / kChunk, left_.size(),
-        [&] { return AlignedBuffer<float>(vectors.cols()); },
+        [&] { return AlignedBuffer<float>(2 * vectors.cols()); },
         [&](AlignedBuffer<float>& scratch, std::size_t chunk, Worker&) {
           for (std::size_t i = chunk * kChunk; i < std::min((chunk + 1) * kChunk, left_.size()); ++i) {
             const Row row = left_[i];
@@ -249,10 +256,11 @@ class Assigner::Run {
     const std::size_t dim = vectors.cols();
     parallel_for(
         quiet, "distortion", (left_.size() + kChunk - 1) / kChunk, left_.size(),
-        [&] { return AlignedBuffer<float>(kMaxBlockRows * dim); },
+        [&] { return AlignedBuffer<float>((kMaxBlockRows + 1) * dim); },  // one more as room
         [&](AlignedBuffer<float>& residuals, std::size_t chunk, Worker&) {
           const std::size_t end = std::min((chunk + 1) * kChunk, left_.size());
           std::size_t rows[kMaxBlockRows], n_rows = 0;
+          float lengths[kMaxBlockRows];
           for (std::size_t i = chunk * kChunk; i < end; ++i) {
             if (i + kAhead < end) vectors.prefetch(at[i + kAhead]);
             if (found == nullptr || found[i] != 0) {
@@ -261,11 +269,11 @@ class Assigner::Run {
               result_.stages[left_[i]] = stage;
               float* residual = residuals.data() + n_rows++ * dim;
               vectors.copy(at[i], residual);
-              packed_.subtract(residual, choices[i]);
+              lengths[n_rows - 1] = packed_.subtract(residual, choices[i], residuals.data() + kMaxBlockRows * dim);
             }
             if (n_rows < kMaxBlockRows && i + 1 < end) continue;
             float squared[kMaxBlockRows];
-            packed_[0].squared_norms(residuals.data(), n_rows, squared);
+            packed_.squared_norms(residuals.data(), n_rows, lengths, squared);
             for (std::size_t row = 0; row < n_rows; ++row) result_.distortion[rows[row]] = squared[row];
             n_rows = 0;
           }

@@ -9,25 +9,52 @@ namespace {
 
 std::string place(std::size_t level) { return "codebooks[" + std::to_string(level) + "]"; }
 
-SidLayout checked_layout(const std::vector<MatrixView<const float>>& levels) {
+// How many tokens level `level` has, `above` codewords being those of the level above.
+std::size_t checked_size(const MatrixView<const float>& codebook, std::size_t level, SpaceKind kind,
+                         std::size_t above) {
+  std::size_t size = codebook.rows();
+  if (size == 0) throw std::invalid_argument(place(level) + " has no codeword; at least one is needed");
+  if (kind == SpaceKind::tree) {
+    if (size % above != 0) {
+      throw std::invalid_argument(place(level) + " has " + std::to_string(size) + " codewords for " +
+                                  std::to_string(above) + " of the level above; each needs equally many");
+    }
+    size /= above;
+  }
+  if (size > std::numeric_limits<Token>::max()) {
+    throw std::invalid_argument(place(level) + " has " + std::to_string(size) + " codewords; at most 2^32 - 1 fit");
+  }
+  return size;
+}
+
+SidLayout checked_layout(const std::vector<MatrixView<const float>>& levels, const Space& space) {
   if (levels.empty()) throw std::invalid_argument("codebooks has no level; at least one is needed");
+  if (space.scaling != Scaling::none && space.kind != SpaceKind::residual) {
+    throw std::invalid_argument("codebooks that scale residuals must be of the residual space");
+  }
   const std::size_t dim = levels[0].cols();
   std::vector<std::size_t> sizes;
+  std::size_t above = 1;
   for (std::size_t level = 0; level < levels.size(); ++level) {
-    const std::size_t size = levels[level].rows();
-    if (size == 0) throw std::invalid_argument(place(level) + " has no codeword; at least one is needed");
-    if (levels[level].cols() != dim) {
-      throw std::invalid_argument(place(level) + " has " + std::to_string(size) + " codewords of dimension " +
-                                  std::to_string(levels[level].cols()) + "; codebooks[0] has dimension " +
-                                  std::to_string(dim));
+    sizes.push_back(checked_size(levels[level], level, space.kind, above));
+    above = levels[level].rows();
+    if (space.kind != SpaceKind::product && levels[level].cols() != dim) {
+      throw std::invalid_argument(place(level) + " has " + std::to_string(levels[level].rows()) +
+                                  " codewords of dimension " + std::to_string(levels[level].cols()) +
+                                  "; codebooks[0] has dimension " + std::to_string(dim));
     }
-    if (size > std::numeric_limits<Token>::max()) {
-      throw std::invalid_argument(place(level) + " has " + std::to_string(size) + " codewords; at most 2^32 - 1 fit");
+    if (levels[level].cols() == 0) {
+      throw std::invalid_argument(place(level) + " has dimension 0; at least 1 is needed");
     }
-    sizes.push_back(size);
   }
-  if (dim == 0) throw std::invalid_argument("codebooks[0] has dimension 0; at least 1 is needed");
   return SidLayout(std::move(sizes));
+}
+
+std::vector<std::size_t> columns(const std::vector<MatrixView<const float>>& levels, SpaceKind kind) {
+  if (kind != SpaceKind::product) return {levels[0].cols()};
+  std::vector<std::size_t> first = {0};
+  for (const MatrixView<const float>& level : levels) first.push_back(first.back() + level.cols());
+  return first;
 }
 
 double largest_magnitude(const MatrixView<const float>& codebook, std::size_t level) {
@@ -48,8 +75,11 @@ double largest_magnitude(const MatrixView<const float>& codebook, std::size_t le
 
 }  // namespace
 
-Codebooks::Codebooks(std::vector<MatrixView<const float>> levels)
-    : levels_(std::move(levels)), layout_(checked_layout(levels_)) {
+Codebooks::Codebooks(std::vector<MatrixView<const float>> levels, Space space)
+    : levels_(std::move(levels)),
+      space_(space),
+      layout_(checked_layout(levels_, space)),
+      first_columns_(columns(levels_, space.kind)) {
   // A residual is at most |x| plus one codeword of each level so far, and every sum that the kernels
   // make stays below 2 * D * (|x| + all of those)^2. Half the largest float leaves room for rounding.
   const double room = std::sqrt(std::numeric_limits<float>::max() / (4.0 * static_cast<double>(dim())));

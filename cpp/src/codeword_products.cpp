@@ -6,6 +6,7 @@ namespace puresid {
 
 CodewordProducts::CodewordProducts(const PackedCodebooks& codebooks, std::size_t most_bytes) : codebooks_(codebooks) {
   std::size_t end = 0;
+  if (!codebooks.space().additive()) return;
   for (std::size_t level = 0; level < codebooks.levels(); ++level) {
     if (level > 0) end += codebooks[level].padded_size();
     ends_.push_back(end);

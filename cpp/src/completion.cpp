@@ -59,7 +59,9 @@ bool Occupancy::exhausted(SidKey key, std::size_t depth) const {
 // What a thread needs to walk a block of items.
 struct Completion::Scratch {
   explicit Scratch(const PackedCodebooks& codebooks)
-      : residuals(kWalkRows * codebooks.dim()), gathered(kWalkRows * codebooks.dim()) {
+      : residuals(kWalkRows * codebooks.dim()),
+        room(kWalkRows * codebooks.dim()),
+        gathered(kWalkRows * codebooks.dim()) {
     std::size_t padded = 0;
     for (std::size_t level = 0; level + 1 < codebooks.levels(); ++level) {
       refusals.emplace_back(codebooks[level].size(), kRefusalBytes);
@@ -68,7 +70,7 @@ struct Completion::Scratch {
     scores = AlignedBuffer<float>(kWalkRows * padded);
   }
   std::vector<Refusals> refusals;  // by level, but for the last, whose tokens settle() chooses
-  AlignedBuffer<float> residuals, gathered, scores;
+  AlignedBuffer<float> residuals, room, gathered, scores;
   std::size_t items[kWalkRows];
   SidKey prefixes[kWalkRows];
   bool greedy[kWalkRows];  // still on the path of the item's nearest SID
@@ -122,25 +124,28 @@ Token Completion::choose(SidKey prefix, std::size_t level, const float* scores, 
 
 // Chooses the tokens of one level for the block's rows and moves on to the residuals they leave.
 void Completion::walk_level(Scratch& scratch, std::size_t level, std::size_t n_rows) {
-  const std::size_t dim = codebooks_.dim(), padded = codebooks_[level].padded_size();
+  const std::size_t dim = codebooks_[level].dim(), padded = codebooks_[level].padded_size();
   const SidLayout& layout = codebooks_.layout();
+  const float* seen = codebooks_.seen(level, scratch.residuals.data(), n_rows, scratch.room.data());
   Token tokens[kWalkRows];
+  SidKey paths[kWalkRows];
   std::size_t undecided[kWalkRows], n_undecided = 0;
   for (std::size_t row = 0; row < n_rows; ++row) {
     tokens[row] = layout.token(nearest_[scratch.items[row]], level);
     if (scratch.greedy[row] && !exhausted(scratch.prefixes[row] | layout.place(tokens[row], level), level)) continue;
     scratch.greedy[row] = false;
-    std::copy_n(scratch.residuals.data() + row * dim, dim, scratch.gathered.data() + n_undecided * dim);
+    std::copy_n(seen + row * dim, dim, scratch.gathered.data() + n_undecided * dim);
+    paths[n_undecided] = scratch.prefixes[row];
     undecided[n_undecided++] = row;
   }
-  if (n_undecided > 0) codebooks_[level].scores(scratch.gathered.data(), n_undecided, scratch.scores.data());
+  if (n_undecided > 0) codebooks_.scores(level, scratch.gathered.data(), paths, n_undecided, scratch.scores.data());
   for (std::size_t i = 0; i < n_undecided; ++i) {
     const std::size_t row = undecided[i];
     tokens[row] = choose(scratch.prefixes[row], level, scratch.scores.data() + i * padded, scratch.refusals[level]);
   }
   for (std::size_t row = 0; row < n_rows; ++row) {
     scratch.prefixes[row] |= layout.place(tokens[row], level);
-    codebooks_[level].subtract(scratch.residuals.data() + row * dim, tokens[row]);
+    codebooks_.leave(level, scratch.residuals.data() + row * codebooks_.dim(), scratch.prefixes[row]);
   }
 }
 
@@ -154,8 +159,8 @@ void Completion::walk(Scratch& scratch, std::size_t begin, std::size_t end) {
     vectors_.copy(items_[scratch.items[row]], scratch.residuals.data() + row * dim);
   }
   for (std::size_t level = 0; level < last; ++level) walk_level(scratch, level, n_rows);
-  const std::size_t padded = codebooks_[last].padded_size();
-  codebooks_[last].scores(scratch.residuals.data(), n_rows, scores_.data() + begin * padded);
+  const float* seen = codebooks_.seen(last, scratch.residuals.data(), n_rows, scratch.room.data());
+  codebooks_.scores(last, seen, scratch.prefixes, n_rows, scores_.data() + begin * codebooks_[last].padded_size());
   std::copy_n(scratch.prefixes, n_rows, prefixes_.data() + begin);
 }
 
@@ -198,7 +203,7 @@ void Completion::run() {
   for (int thread = 0; thread < threads; ++thread) scratches.emplace_back(codebooks_);
   std::size_t operations_per_walk = 0;
   for (std::size_t level = 0; level < codebooks_.levels(); ++level) {
-    operations_per_walk += 2 * codebooks_[level].size() * codebooks_.dim();
+    operations_per_walk += 2 * codebooks_[level].size() * codebooks_[level].dim();
   }
   std::size_t most = kWalkRows;
   for (std::size_t first = 0; first < items_.size();) {

@@ -5,6 +5,7 @@
 #include <numeric>
 #include <utility>
 
+#include "kernel_choice.hpp"
 #include "simd/kernels.hpp"
 #include "simd/pruned.hpp"
 
@@ -13,8 +14,14 @@ namespace {
 
 std::size_t round_up(std::size_t size, std::size_t width) { return (size + width - 1) / width * width; }
 
-// The kernels of an instruction set for a codebook of `size` codewords.
-const simd::KernelTable& table_of(Simd simd, std::size_t size) {
+// What the pruned search needs, from the instruction sets that have it.
+const simd::PrunedKernels* pruned_kernels_of(Simd simd) {
+  return simd == Simd::avx512_vnni ? simd::avx512_vnni_pruned_kernels() : nullptr;
+}
+
+}  // namespace
+
+const simd::KernelTable& kernels_for(Simd simd, std::size_t size) {
   const simd::KernelTable* table = nullptr;
   switch (simd) {
     case Simd::scalar: table = simd::scalar_kernels(); break;
@@ -31,18 +38,11 @@ const simd::KernelTable& table_of(Simd simd, std::size_t size) {
   return *table;
 }
 
-// What the pruned search needs, from the instruction sets that have it.
-const simd::PrunedKernels* pruned_kernels_of(Simd simd) {
-  return simd == Simd::avx512_vnni ? simd::avx512_vnni_pruned_kernels() : nullptr;
-}
-
-}  // namespace
-
 static_assert(kMaxBlockRows == simd::kBlockRows);
 static_assert(PackedCodebook::kNone == simd::kNoToken);
 
 PackedCodebook::PackedCodebook(MatrixView<const float> codebook, Simd simd)
-    : codebook_(codebook), kernels_(&table_of(simd, codebook.rows())), pruned_kernels_(pruned_kernels_of(simd)) {
+    : codebook_(codebook), kernels_(&kernels_for(simd, codebook.rows())), pruned_kernels_(pruned_kernels_of(simd)) {
   const std::size_t width = kernels_->width, size = codebook.rows(), dim = codebook.cols();
   const std::size_t padded = round_up(size, width);
   data_ = AlignedBuffer<float>(checked_multiply(padded, dim));
@@ -115,23 +115,6 @@ void PackedCodebook::subtract(float* row, Token token) const { kernels_->subtrac
 
 bool PackedCodebook::load(const float* from, float largest, float* to) const {
   return kernels_->load(from, dim(), largest, to);
-}
-
-PackedCodebooks::PackedCodebooks(const Codebooks& codebooks, Simd simd) : layout_(&codebooks.layout()) {
-  levels_.reserve(codebooks.levels());
-  for (std::size_t level = 0; level < codebooks.levels(); ++level) levels_.emplace_back(codebooks[level], simd);
-}
-
-void PackedCodebooks::subtract(float* row, SidKey key) const {
-  for (std::size_t level = 0; level < levels(); ++level) levels_[level].subtract(row, layout_->token(key, level));
-}
-
-float PackedCodebooks::distortion(const float* vector, SidKey key, float* scratch) const {
-  if (vector != scratch) std::copy_n(vector, dim(), scratch);
-  subtract(scratch, key);
-  float squared = 0;
-  levels_[0].squared_norms(scratch, 1, &squared);
-  return squared;
 }
 
 }  // namespace puresid

@@ -26,7 +26,8 @@ EcmSearch::EcmSearch(const PackedCodebooks& codebooks, const CodewordProducts&, 
       nearest_(max_rows),
       guesses_(max_rows),
       leaf_bits_(max_rows * words()),
-      path_(codebooks.dim()) {
+      path_(codebooks.dim()),
+      room_(codebooks.dim()) {
   for (const std::size_t width : widths) norms_.emplace_back(width);
   for (std::size_t level = 0; level < last(); ++level) n_prefixes_ = saturating_multiply(n_prefixes_, widths[level]);
   if (few_prefixes()) prefixes_of_.resize(max_rows * n_prefixes_);
@@ -155,10 +156,11 @@ void EcmSearch::measure() {
   std::copy_n(vectors_ + row_ * dim, dim, path_.data());
   for (std::size_t level = 0; level <= last(); ++level) {
     std::vector<float>& norms = norms_[level];
-    codebooks_[level].squared_distances_to(path_.data(), lists_.list(level, row_), norms.size(), norms.data());
+    const float* seen = codebooks_.seen(level, path_.data(), 1, room_.data());
+    codebooks_[level].squared_distances_to(seen, lists_.list(level, row_), norms.size(), norms.data());
     float least = 0;
     for (float& norm : norms) norm = least = std::max(least, std::sqrt(norm));
-    if (level < last()) codebooks_[level].subtract(path_.data(), codebooks_.layout().token(nearest_[row_], level));
+    if (level < last()) codebooks_.leave(level, path_.data(), nearest_[row_]);
   }
 }
 

@@ -52,7 +52,7 @@ class Level {
   bool encode() {
     const std::size_t rows = rows_.rows(), dim = rows_.cols(), chunks = (rows + kChunkRows - 1) / kChunkRows;
     const PackedCodebook packed({codewords_.data(), size_, dim}, execution_.simd);
-    const NearestSearch search({&packed, 1}, rows);
+    const NearestSearch search({&packed}, rows);
     std::vector<double> sums(chunks);
     std::vector<std::uint8_t> changed(chunks);
     parallel_for(

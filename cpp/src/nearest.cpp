@@ -33,7 +33,7 @@ class NearestStage {
         first_row_(first_row),
         largest_(codebooks.largest_value()),
         packed_(packed),
-        search_(packed.by_level(), vectors.rows()),
+        search_(levels_of(packed), vectors.rows()),
         ranks_(ranks),
         rows_by_rank_(rows_by_rank),
         owners_(owners),
@@ -41,11 +41,14 @@ class NearestStage {
 
   struct Scratch {
     explicit Scratch(const NearestStage& stage)
-        : residuals(kMaxBlockRows * stage.vectors_.cols()), search(stage.search_) {}
-    AlignedBuffer<float> residuals;
+        : residuals(kMaxBlockRows * stage.vectors_.cols()),
+          room(kMaxBlockRows * stage.vectors_.cols()),
+          search(stage.search_) {}
+    AlignedBuffer<float> residuals, room;
     NearestSearch::Scratch search;
     Token tokens[kMaxBlockRows];
     SidKey keys[kMaxBlockRows];
+    float lengths[kMaxBlockRows];  // that residuals have been divided by
     SidKey claims[kMaxBlockRows];  // of the rows [first_claim, first_claim + n_claims)
     std::size_t first_claim = 0, n_claims = 0;
   };
@@ -55,15 +58,16 @@ class NearestStage {
     const std::size_t dim = vectors_.cols(), row = first_row_ + first;
     for (std::size_t i = 0; i < n_rows; ++i) load(scratch.residuals.data() + i * dim, first + i);
     std::fill_n(scratch.keys, n_rows, SidKey{0});
+    std::fill_n(scratch.lengths, n_rows, 1.0F);
     for (std::size_t level = 0; level < packed_.levels(); ++level) {
-      search_.nearest(level, scratch.residuals.data(), n_rows, scratch.tokens, scratch.search);
+      choose_tokens(scratch, level, n_rows);
       for (std::size_t i = 0; i < n_rows; ++i) {
         scratch.keys[i] |= packed_.layout().place(scratch.tokens[i], level);
         result_.sids.store(row + i, level, scratch.tokens[i]);
-        packed_[level].subtract(scratch.residuals.data() + i * dim, scratch.tokens[i]);
+        packed_.leave(level, scratch.residuals.data() + i * dim, scratch.keys[i]);
       }
     }
-    packed_[0].squared_norms(scratch.residuals.data(), n_rows, result_.distortion.data() + row);
+    packed_.squared_norms(scratch.residuals.data(), n_rows, scratch.lengths, result_.distortion.data() + row);
     if (owners_ == nullptr) return;
     claim(scratch);
     for (std::size_t i = 0; i < n_rows; ++i) owners_->prefetch(scratch.keys[i]);
@@ -89,9 +93,27 @@ class NearestStage {
   }
 
  private:
+  // Of a tree only the first level has one codebook for all rows.
+  static std::vector<const PackedCodebook*> levels_of(const PackedCodebooks& packed) {
+    std::vector<const PackedCodebook*> levels = {&packed[0]};
+    if (!packed.space().one_codebook_a_level()) return levels;
+    for (std::size_t level = 1; level < packed.levels(); ++level) levels.push_back(&packed[level]);
+    return levels;
+  }
+
+  void choose_tokens(Scratch& scratch, std::size_t level, std::size_t n_rows) const {
+    const float* seen =
+        packed_.seen(level, scratch.residuals.data(), n_rows, scratch.room.data(), scratch.lengths);
+    if (level == 0 || packed_.space().one_codebook_a_level()) {
+      search_.nearest(level, seen, n_rows, scratch.tokens, scratch.search);
+    } else {
+      packed_.nearest(level, seen, scratch.keys, n_rows, scratch.tokens);
+    }
+  }
+
   void load(float* residual, std::size_t row) const {
     const float* vector = vectors_.read(row, residual);
-    if (!packed_[0].load(vector, largest_, residual)) refuse(residual, vectors_.cols(), first_row_ + row, largest_);
+    if (!packed_.load(vector, largest_, residual)) refuse(residual, vectors_.cols(), first_row_ + row, largest_);
   }
 
   const Vectors& vectors_;

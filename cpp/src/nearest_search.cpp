@@ -62,25 +62,29 @@ struct NearestSearch::Scratch::State {
 NearestSearch::Scratch::Scratch(const NearestSearch& search) {
   const auto pruned = [](const auto& codebook) { return codebook != nullptr; };
   if (std::none_of(search.pruned_.begin(), search.pruned_.end(), pruned)) return;
-  state_ = std::make_unique<State>(search.levels_[0].dim(), search.levels_.size());
+  state_ = [&] {
+    std::size_t dim = 0;
+    for (const PackedCodebook* level : search.levels_) dim = std::max(dim, level->dim());
+    return std::make_unique<State>(dim, search.levels_.size());
+  }();
 }
 NearestSearch::Scratch::~Scratch() = default;
 NearestSearch::Scratch::Scratch(Scratch&&) noexcept = default;
 NearestSearch::Scratch& NearestSearch::Scratch::operator=(Scratch&&) noexcept = default;
 
-NearestSearch::NearestSearch(std::span<const PackedCodebook> levels, std::size_t n_rows)
-    : levels_(levels), pruned_(levels.size()) {
-  for (std::size_t level = 0; level < levels.size(); ++level) {
-    if (!pays(levels[level], n_rows)) continue;
-    pruned_[level] = std::make_unique<PrunedCodebook>(levels[level].codewords(), levels[level].half_norms(),
-                                                      *levels[level].pruned_kernels());
+NearestSearch::NearestSearch(std::vector<const PackedCodebook*> levels, std::size_t n_rows)
+    : levels_(std::move(levels)), pruned_(levels_.size()) {
+  for (std::size_t level = 0; level < levels_.size(); ++level) {
+    const PackedCodebook& codebook = *levels_[level];
+    if (!pays(codebook, n_rows)) continue;
+    pruned_[level] = std::make_unique<PrunedCodebook>(codebook.codewords(), codebook.half_norms(), *codebook.pruned_kernels());
   }
 }
 NearestSearch::~NearestSearch() = default;
 
 void NearestSearch::nearest(std::size_t level, const float* rows, std::size_t n_rows, Token* tokens,
                             Scratch& scratch) const {
-  const PackedCodebook& codebook = levels_[level];
+  const PackedCodebook& codebook = *levels_[level];
   if (pruned_[level] == nullptr || scratch.state_->guards[level].passes()) {
     codebook.nearest(rows, n_rows, tokens);
     return;
@@ -90,7 +94,7 @@ void NearestSearch::nearest(std::size_t level, const float* rows, std::size_t n_
   state.guards[level].note(work, n_rows, codebook);
   if (work.undecided == 0) return;
   const std::size_t dim = codebook.dim();
-  if (state.undecided.size() == 0) state.undecided = AlignedBuffer<float>(kMaxBlockRows * dim);
+  if (state.undecided.size() < kMaxBlockRows * dim) state.undecided = AlignedBuffer<float>(kMaxBlockRows * dim);
   std::size_t places[kMaxBlockRows], n_left = 0;
   for (std::size_t i = 0; i < n_rows; ++i) {
     if (tokens[i] != PackedCodebook::kNone) continue;

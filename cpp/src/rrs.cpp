@@ -11,6 +11,8 @@ RrsSearch::RrsSearch(const PackedCodebooks& codebooks, const CodewordProducts& p
       scores_(codebooks, widths, max_rows),
       lists_(widths, 1),
       leaves_(codebooks[widths.size() - 1]),
+      residual_(codebooks.dim()),
+      room_(codebooks.dim()),
       nearest_(max_rows),
       guesses_(max_rows),
       path_(last()),
@@ -29,6 +31,7 @@ RrsSearch::RrsSearch(const PackedCodebooks& codebooks, const CodewordProducts& p
 }
 
 void RrsSearch::prepare(const float* vectors, const SidKey* nearest, std::size_t n_rows) {
+  vectors_ = vectors;
   scores_.prepare(vectors, nearest, n_rows);
   std::copy_n(nearest, n_rows, nearest_.data());
 }
@@ -62,6 +65,7 @@ bool RrsSearch::on_greedy_path(std::size_t level) const {
 // What the path taken changes in the scores of `level`: plus_[i] - minus_[i] for each i below the result.
 std::size_t RrsSearch::find_terms(std::size_t level) {
   std::size_t terms = 0;
+  if (!codebooks_.space().additive()) return terms;
   for (std::size_t before = 0; before < level; ++before) {
     if (path_[before] == greedy(before)) continue;
     float* scratch = scratch_[terms].data();
@@ -75,12 +79,28 @@ std::size_t RrsSearch::find_terms(std::size_t level) {
 const float* RrsSearch::scores(std::size_t level) {
   const float* from = scores_.of(level, row_);
   float* to = moved_[level].data();
+  if (depends_on_path() && !on_greedy_path(level)) {
+    score_afresh(level, to);
+    return to;
+  }
   const std::size_t terms = find_terms(level);
   for (std::size_t term = 0; term < terms; ++term) {
     codebooks_[level].add_difference(from, plus_[term], minus_[term], to);
     from = to;
   }
   return from;
+}
+
+// Goes down the path taken and scores the tokens of `level` below it.
+void RrsSearch::score_afresh(std::size_t level, float* to) {
+  std::copy_n(vectors_ + row_ * codebooks_.dim(), codebooks_.dim(), residual_.data());
+  SidKey path = 0;
+  for (std::size_t before = 0; before < level; ++before) {
+    static_cast<void>(codebooks_.seen(before, residual_.data(), 1, room_.data()));
+    path |= codebooks_.layout().place(path_[before], before);
+    codebooks_.leave(before, residual_.data(), path);
+  }
+  codebooks_.scores(level, codebooks_.seen(level, residual_.data(), 1, room_.data()), &path, 1, to);
 }
 
 // Makes the list of `level`, a level but the last, for the path taken.
@@ -124,7 +144,14 @@ bool RrsSearch::enter(Refusals& refusals) {
   const Refusals::Leaves leaves = refusals.below(prefix_);
   if (leaves.all_refused()) return false;
   float* to = moved_[last()].data();
-  const std::size_t terms = find_terms(last()), width = lists_.width(last());
+  const std::size_t width = lists_.width(last());
+  if (depends_on_path()) {
+    const float* scored = scores(last());
+    leaves_.start(scored, width, leaves_.first(scored, width, leaves));
+    entered_ = true;
+    return true;
+  }
+  const std::size_t terms = find_terms(last());
   const Token first = codebooks_[last()].moved_least_open(scores_.of(last(), row_), plus_.data(), minus_.data(), terms,
                                                           to, leaves.words(), width);
   leaves_.start(to, width, first);

@@ -17,7 +17,7 @@ namespace puresid::testing {
 // Codebooks in one piece of memory each, as the core views them.
 class FlatCodebooks {
  public:
-  explicit FlatCodebooks(const reference::Levels& levels) : data_(levels.size()) {
+  explicit FlatCodebooks(const reference::Levels& levels, Space space = {}) : data_(levels.size()) {
     std::vector<MatrixView<const float>> views;
     for (std::size_t level = 0; level < levels.size(); ++level) {
       for (const reference::Vector& codeword : levels[level]) {
@@ -26,7 +26,7 @@ class FlatCodebooks {
       const std::size_t dim = levels[level].empty() ? 0 : levels[level][0].size();
       views.emplace_back(data_[level].data(), levels[level].size(), dim);
     }
-    codebooks_.emplace(std::move(views));
+    codebooks_.emplace(std::move(views), space);
   }
   FlatCodebooks(const FlatCodebooks&) = delete;
   FlatCodebooks& operator=(const FlatCodebooks&) = delete;
@@ -75,7 +75,7 @@ inline AssignOptions core_options(const reference::Input& input) {
 
 // The core's answer. `wide` chooses the type of the tokens that it writes.
 inline reference::Output run_core(const reference::Input& input, const Execution& execution, bool wide = false) {
-  const FlatCodebooks codebooks(input.levels);
+  const FlatCodebooks codebooks(input.levels, input.space);
   const bool suffix = input.method == reference::Method::suffix;
   const std::size_t rows = input.vectors.size(), levels = codebooks->levels();
   const FlatRows<float> vectors(input.vectors, codebooks->dim());
@@ -144,13 +144,14 @@ inline std::string disagreement(const reference::Input& input, const Execution& 
 
 // One item's candidates, in order, through the front door: of n equal vectors the k-th in priority
 // order takes the k-th candidate. The first, everybody's nearest SID, is taken at stage 0.
-inline std::vector<reference::Sid> core_candidates(const reference::Vector& vector, const reference::Levels& levels,
+inline std::vector<reference::Sid> core_candidates(const reference::Vector& vector, const reference::Spaced& levels,
                                                    reference::Method method, const reference::Widths& widths,
                                                    const Execution& execution) {
   std::size_t count = 1;
-  for (std::size_t level = 0; level < levels.size(); ++level) count *= std::min(widths[level], levels[level].size());
+  for (std::size_t level = 0; level < levels.size(); ++level) count *= std::min(widths[level], levels.size(level));
   reference::Input input{.vectors = std::vector<reference::Vector>(count + 2, vector),  // two too many
-                         .levels = levels,
+                         .levels = levels.levels,
+                         .space = levels.space,
                          .method = method,
                          .tiers = {widths},
                          .complete = false,

@@ -55,10 +55,10 @@ inline std::vector<reference::Vector> random_vectors(Random& random, Values valu
   return vectors;
 }
 
-inline reference::Sid random_sid(Random& random, const reference::Levels& levels) {
+inline reference::Sid random_sid(Random& random, const reference::Spaced& levels) {
   reference::Sid sid;
-  for (const reference::Codebook& codebook : levels) {
-    sid.push_back(static_cast<Token>(random.between(0, codebook.size() - 1)));
+  for (std::size_t level = 0; level < levels.size(); ++level) {
+    sid.push_back(static_cast<Token>(random.between(0, levels.size(level) - 1)));
   }
   return sid;
 }
@@ -73,15 +73,31 @@ inline std::vector<reference::Widths> random_tiers(Random& random, std::size_t l
 
 struct Shape {
   std::size_t levels, largest_codebook, dim, rows, distinct;  // `distinct`: how many different vectors at most
+  Space space = {};  // of a product space every level has `dim` columns or fewer
 };
+
+// Codebooks of a space.
+inline reference::Levels random_levels(Random& random, Values values, const Shape& shape) {
+  reference::Levels levels;
+  std::size_t nodes = 1;
+  for (std::size_t level = 0; level < shape.levels; ++level) {
+    const std::size_t size = random.between(1, shape.largest_codebook);
+    const bool product = shape.space.kind == SpaceKind::product;
+    const std::size_t columns = product ? random.between(1, shape.dim) : shape.dim;
+    if (shape.space.kind == SpaceKind::tree) nodes *= size;
+    levels.push_back(
+        random_vectors(random, values, shape.space.kind == SpaceKind::tree ? nodes : size, columns));
+  }
+  return levels;
+}
 
 // Everything that assign() can be asked, at a given shape.
 inline reference::Input random_input(Random& random, Values values, const Shape& shape) {
   reference::Input input;
-  for (std::size_t level = 0; level < shape.levels; ++level) {
-    input.levels.push_back(random_vectors(random, values, random.between(1, shape.largest_codebook), shape.dim));
-  }
-  const std::vector<reference::Vector> pool = random_vectors(random, values, shape.distinct, shape.dim);
+  input.space = shape.space;
+  input.levels = random_levels(random, values, shape);
+  const reference::Spaced levels = reference::spaced(input);
+  const std::vector<reference::Vector> pool = random_vectors(random, values, shape.distinct, levels.dim());
   for (std::size_t row = 0; row < shape.rows; ++row) {
     input.vectors.push_back(pool[random.between(0, pool.size() - 1)]);
   }
@@ -96,7 +112,7 @@ inline reference::Input random_input(Random& random, Values values, const Shape&
   }
   if (random.one_in(3)) {
     for (std::size_t i = random.between(1, shape.rows + 1); i > 0; --i) {
-      input.taken.push_back(random_sid(random, input.levels));
+      input.taken.push_back(random_sid(random, levels));
       if (input.method == reference::Method::suffix) {
         input.taken.back().push_back(static_cast<Token>(random.between(0, 3)));
       }
@@ -104,7 +120,7 @@ inline reference::Input random_input(Random& random, Values values, const Shape&
   }
   if (random.one_in(4)) {  // a bound that some candidate meets exactly
     input.max_distortion =
-        static_cast<double>(reference::distortion(pool[0], input.levels, random_sid(random, input.levels)));
+        static_cast<double>(reference::distortion(pool[0], levels, random_sid(random, levels)));
   }
   return input;
 }

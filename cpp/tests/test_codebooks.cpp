@@ -28,7 +28,7 @@ TEST_CASE("codebooks give their levels, sizes, codewords and layout") {
   CHECK(codebooks.dim() == 2);
   CHECK(codebooks.size(0) == 3);
   CHECK(codebooks.size(1) == 1);
-  CHECK(codebooks.codeword(0, 2)[1] == 6);
+  CHECK(codebooks[0].row(2)[1] == 6);
   CHECK(codebooks[1].row(0)[0] == 7);
   CHECK(codebooks.layout().capacity() == 3);
   CHECK(codebooks.largest_value() > 1e18F);

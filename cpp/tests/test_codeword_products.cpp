@@ -25,7 +25,7 @@ struct Instance {
   }
   [[nodiscard]] std::size_t most_padded() const {
     std::size_t most = 0;
-    for (const PackedCodebook& codebook : packed.by_level()) most = std::max(most, codebook.padded_size());
+    for (std::size_t level = 0; level < packed.levels(); ++level) most = std::max(most, packed[level].padded_size());
     return most;
   }
   reference::Levels levels;

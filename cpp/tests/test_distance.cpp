@@ -273,17 +273,6 @@ TEST_CASE("subtracting a codeword is one rounding a dimension, subnormal or not"
   }
 }
 
-TEST_CASE("packed codebooks keep their levels' sizes") {
-  const std::vector<float> data(12);
-  const Codebooks codebooks({{data.data(), 3, 2}, {data.data(), 6, 2}});
-  const PackedCodebooks packed(codebooks, best_simd());
-  CHECK(packed.levels() == 2);
-  CHECK(packed.dim() == 2);
-  CHECK(packed[0].size() == 3);
-  CHECK(packed[1].size() == 6);
-  CHECK(packed.layout().capacity() == 18);
-}
-
 TEST_CASE("an instruction set that the build does not have is refused") {
   const float data = 1;
 #if defined(__x86_64__)

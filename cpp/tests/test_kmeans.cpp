@@ -129,7 +129,8 @@ TEST_CASE("a level that has come to rest stops early, its codewords the means of
   const auto codebook = as_reference(levels, 2)[0];
   std::vector<double> sums(8 * 2), counts(8);
   for (const auto& vector : vectors) {
-    const Token token = reference::nearest(vector, {codebook})[0];
+    const reference::Levels one = {codebook};
+    const Token token = reference::nearest(vector, one)[0];
     ++counts[token];
     for (std::size_t d = 0; d < 2; ++d) sums[token * 2 + d] += static_cast<double>(vector[d]);
   }

@@ -4,6 +4,7 @@
 #include <set>
 
 #include "puresid/leaf_walk.hpp"
+#include "puresid/packed_codebooks.hpp"
 #include "random.hpp"
 
 namespace puresid {

@@ -23,7 +23,7 @@ void check(const Case& c, const std::string& name) {
   for (const Simd simd : available_simd()) {
     CAPTURE(simd_name(simd));
     const PackedCodebook packed(c.codebook(), simd);
-    const NearestSearch search({&packed, 1}, kManyRows);
+    const NearestSearch search({&packed}, kManyRows);
     NearestSearch::Scratch scratch(search);
     std::vector<Token> tokens(c.n_rows);
     for (std::size_t first = 0, step = 1; first < c.n_rows; first += step, step = step % kMaxBlockRows + 5) {
@@ -48,7 +48,8 @@ TEST_CASE("a search is pruned where the instruction set can and it pays") {
                                         PackedCodebook({values.data(), 8, 64}, simd)};
     const bool can = codebooks[0].pruned_kernels() != nullptr;
     CHECK(can == (simd == Simd::avx512_vnni));
-    const NearestSearch many(codebooks, kManyRows), few(codebooks, 100);
+    const std::vector<const PackedCodebook*> levels = {codebooks, codebooks + 1};
+    const NearestSearch many(levels, kManyRows), few(levels, 100);
     CHECK(many.is_pruned(0) == can);
     CHECK(!many.is_pruned(1));
     CHECK(!few.is_pruned(0));

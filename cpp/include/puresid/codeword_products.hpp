@@ -11,7 +11,7 @@
 #include <atomic>
 #include <vector>
 
-#include "puresid/distance.hpp"
+#include "puresid/packed_codebooks.hpp"
 #include "puresid/pages.hpp"
 
 namespace puresid {
@@ -20,6 +20,7 @@ class CodewordProducts {
  public:
   static constexpr std::size_t kMostBytes = std::size_t{96} << 20U;
 
+  // Spaces that are not additive have none.
   explicit CodewordProducts(const PackedCodebooks& codebooks, std::size_t most_bytes = kMostBytes);
 
   // By token of level `to`: the products with codeword `token` of level `from` < `to`. In `scratch`, room

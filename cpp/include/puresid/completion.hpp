@@ -14,8 +14,8 @@
 
 #include <vector>
 
-#include "puresid/distance.hpp"
 #include "puresid/matching.hpp"
+#include "puresid/packed_codebooks.hpp"
 #include "puresid/parallel.hpp"
 #include "puresid/refusals.hpp"
 #include "puresid/vectors.hpp"

@@ -11,12 +11,11 @@
 
 #include <cstdint>
 #include <limits>
-#include <span>
 #include <vector>
 
-#include "puresid/codebooks.hpp"
 #include "puresid/execution.hpp"
 #include "puresid/matrix.hpp"
+#include "puresid/types.hpp"
 
 namespace puresid {
 
@@ -97,29 +96,6 @@ class PackedCodebook {
   const simd::KernelTable* kernels_;
   const simd::PrunedKernels* pruned_kernels_;
   AlignedBuffer<float> data_, half_norms_, zeros_;
-};
-
-// The codebooks of a call, packed.
-class PackedCodebooks {
- public:
-  PackedCodebooks(const Codebooks& codebooks, Simd simd);
-
-  [[nodiscard]] std::size_t levels() const noexcept { return levels_.size(); }
-  [[nodiscard]] std::size_t dim() const noexcept { return levels_[0].dim(); }
-  [[nodiscard]] const PackedCodebook& operator[](std::size_t level) const { return levels_[level]; }
-  [[nodiscard]] std::span<const PackedCodebook> by_level() const noexcept { return levels_; }
-  [[nodiscard]] const SidLayout& layout() const noexcept { return *layout_; }
-
-  // row -= each codeword of a SID, level by level.
-  void subtract(float* row, SidKey key) const;
-
-  // Squared distance between a vector and the sum of a SID's codewords. `scratch`, which may be the vector itself, has
-  // room for dim() values.
-  [[nodiscard]] float distortion(const float* vector, SidKey key, float* scratch) const;
-
- private:
-  const SidLayout* layout_;
-  std::vector<PackedCodebook> levels_;
 };
 
 }  // namespace puresid

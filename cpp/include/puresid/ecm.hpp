@@ -13,6 +13,7 @@
 // prefixes are looked below at most.
 // Cost: the greedy path's scores, made together for a block of rows; O(L log n) for the n-th prefix, and
 // the distances of the ranked tokens once a choice between prefixes has to be made.
+// For residual and product spaces; in the latter lists do not depend on the path at all. For trees see tree_ecm.hpp.
 // Thread safety: one object per thread.
 #pragma once
 
@@ -78,7 +79,7 @@ class EcmSearch {
   std::vector<Token> guesses_;             // [row]: where there is one prefix, its first leaf
   std::vector<std::uint64_t> leaf_bits_;   // [row][word]: the last level's list as a bit per token
   std::vector<SidKey> prefixes_of_;        // [row][number], where they are few: all in the order of their ranks
-  AlignedBuffer<float> path_;              // the row's residual while it is measured
+  AlignedBuffer<float> path_, room_;       // the row's residual while it is measured
   std::vector<std::vector<float>> norms_;  // [level][rank], of the row in hand
   std::vector<Entry> queue_;
   std::uint64_t given_ = 0;   // ranks of the candidate given last

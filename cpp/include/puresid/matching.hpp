@@ -113,7 +113,7 @@ class TierMatching {
           refusals_again(matching.last_size(), std::size_t{1} << 16U, &matching.settled_),
           vectors(matching.block_rows_ * matching.codebooks_.dim()),
           vector(matching.codebooks_.dim()),
-          residual(matching.codebooks_.dim()) {}
+          residual(2 * matching.codebooks_.dim()) {}
     Search search, again;  // the block's, and one for items dropped on the way
     TwinSearches<Search> twins;
     Refusals refusals, refusals_again;

@@ -19,7 +19,7 @@ class PrunedCodebook;
 class NearestSearch {
  public:
   // `levels` and the codebooks under them must outlive this. n_rows: how many rows are to come.
-  NearestSearch(std::span<const PackedCodebook> levels, std::size_t n_rows);
+  NearestSearch(std::vector<const PackedCodebook*> levels, std::size_t n_rows);
   ~NearestSearch();
   NearestSearch(const NearestSearch&) = delete;
   NearestSearch& operator=(const NearestSearch&) = delete;
@@ -47,7 +47,7 @@ class NearestSearch {
   [[nodiscard]] bool is_pruned(std::size_t level) const noexcept { return pruned_[level] != nullptr; }
 
  private:
-  std::span<const PackedCodebook> levels_;
+  std::vector<const PackedCodebook*> levels_;
   std::vector<std::unique_ptr<PrunedCodebook>> pruned_;  // null where pruning would not pay
 };
 

@@ -4,9 +4,11 @@
 // candidates are the leaves in the order in which the walk meets them, below the first kMostPrefixes
 // prefixes at most. Leaves that have refused are passed over; a prefix all of whose leaves are known to
 // be gone is not ranked at all.
-// The scores of a path are those of the greedy path plus what its other codewords change in them: level
-// by level, s + ((-g.c) - (-p.c)) where the path takes p and the greedy one g (codeword_products.hpp).
-// Cost: the greedy path's scores, made together for a block of rows; O(K_l * L) for each node ranked.
+// In an additive space the scores of a path are those of the greedy path plus what its other codewords change in
+// them: level by level, s + ((-g.c) - (-p.c)) where the path takes p and the greedy one g (codeword_products.hpp). In
+// a product space nothing changes; in trees, and where residuals are scaled, the path is gone down afresh.
+// Cost: the greedy path's scores, made together for a block of rows; O(K_l * L) for each node ranked, or
+// O(K_l * D).
 // Thread safety: one object per thread.
 #pragma once
 
@@ -35,8 +37,12 @@ class RrsSearch {
   [[nodiscard]] std::size_t last() const noexcept { return lists_.levels() - 1; }
   [[nodiscard]] Token greedy(std::size_t level) const { return codebooks_.layout().token(nearest_[row_], level); }
   [[nodiscard]] bool on_greedy_path(std::size_t level) const;
+  [[nodiscard]] bool depends_on_path() const noexcept {
+    return !codebooks_.space().additive() && codebooks_.space().kind != SpaceKind::product;
+  }
   [[nodiscard]] std::size_t find_terms(std::size_t level);
   [[nodiscard]] const float* scores(std::size_t level);
+  void score_afresh(std::size_t level, float* to);
   void list(std::size_t level, Refusals& refusals);
   [[nodiscard]] bool step_back(Refusals& refusals);
   [[nodiscard]] bool enter(Refusals& refusals);
@@ -47,6 +53,8 @@ class RrsSearch {
   TierLists lists_;  // of the path taken
   LeafWalk leaves_;
   std::size_t row_ = 0;
+  const float* vectors_ = nullptr;             // [row][dim]
+  AlignedBuffer<float> residual_, room_;       // of the path, where it is gone down afresh
   std::vector<SidKey> nearest_;                // [row]
   std::vector<Token> guesses_;                 // [row]: the first leaf under the greedy prefix
   std::vector<AlignedBuffer<float>> moved_;    // by level: scores of a path that has left the greedy one

@@ -8,7 +8,7 @@
 #include <algorithm>
 #include <vector>
 
-#include "puresid/distance.hpp"
+#include "puresid/packed_codebooks.hpp"
 
 namespace puresid {
 
@@ -16,7 +16,8 @@ class TierScores {
  public:
   // `widths` are the k_l of a tier. Room for `max_rows` rows at a time.
   TierScores(const PackedCodebooks& codebooks, const std::vector<std::size_t>& widths, std::size_t max_rows)
-      : codebooks_(codebooks), first_(first_level(widths)), residuals_(checked_multiply(max_rows, codebooks.dim())) {
+      : codebooks_(codebooks), first_(first_level(widths)), residuals_(checked_multiply(max_rows, codebooks.dim())),
+        room_(residuals_.size()) {
     for (std::size_t level = first_; level < codebooks.levels(); ++level) {
       scores_.emplace_back(checked_multiply(max_rows, codebooks[level].padded_size()));
     }
@@ -38,11 +39,10 @@ class TierScores {
     const std::size_t dim = codebooks_.dim(), last = codebooks_.levels() - 1;
     std::copy_n(vectors, n_rows * dim, residuals_.data());
     for (std::size_t level = 0; level <= last; ++level) {
-      if (level >= first_) codebooks_[level].scores(residuals_.data(), n_rows, scores_[level - first_].data());
+      const float* seen = codebooks_.seen(level, residuals_.data(), n_rows, room_.data());
+      if (level >= first_) codebooks_.scores(level, seen, nearest, n_rows, scores_[level - first_].data());
       if (level == last) break;
-      for (std::size_t row = 0; row < n_rows; ++row) {
-        codebooks_[level].subtract(residuals_.data() + row * dim, codebooks_.layout().token(nearest[row], level));
-      }
+      for (std::size_t row = 0; row < n_rows; ++row) codebooks_.leave(level, residuals_.data() + row * dim, nearest[row]);
     }
   }
 
@@ -61,7 +61,7 @@ class TierScores {
 
   const PackedCodebooks& codebooks_;
   std::size_t first_;
-  AlignedBuffer<float> residuals_;
+  AlignedBuffer<float> residuals_, room_;
   std::vector<AlignedBuffer<float>> scores_;  // by level from first_ on: [row][token]
 };
 

@@ -48,6 +48,30 @@ template <class To, class From>
   return a * b;
 }
 
+// How tokens make a vector.
+enum class SpaceKind {
+  residual,  // the sum of the codewords; each level quantises what those before it left
+  tree,      // the last codeword; a level's codewords depend on the tokens before
+  product,   // the codewords one after the other; each level quantises its own columns
+};
+
+// What is done to a residual before its level compares it.
+enum class Scaling {
+  none,
+  compared,  // it is compared at length 1, and goes on as it is: cosine, for codewords of length 1
+  kept,      // it is compared at length 1 and goes on so
+};
+
+struct Space {
+  SpaceKind kind = SpaceKind::residual;
+  Scaling scaling = Scaling::none;  // residual only
+
+  // Whether a level has the same codewords below every prefix.
+  [[nodiscard]] bool one_codebook_a_level() const noexcept { return kind != SpaceKind::tree; }
+  // Whether a level's scores along another path are those of the greedy path and codeword products.
+  [[nodiscard]] bool additive() const noexcept { return kind == SpaceKind::residual && scaling == Scaling::none; }
+};
+
 // How the tokens of a SID share the 64 bits of a key. Also packs rank tuples in the searches.
 class SidLayout {
  public:
