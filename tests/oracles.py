@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -113,9 +113,6 @@ def rrs_candidates(vector: np.ndarray, books: Books, widths: Sequence[int]) -> I
             yield (int(token), *rest)
 
 
-CANDIDATES = {"ecm": ecm_candidates, "rrs": rrs_candidates}
-
-
 def completion_walk(vector: np.ndarray, books: Books, used: Counter[Sid]) -> Sid:
     """One walk down: at each level the nearest codeword under which a free SID remains."""
     prefix: Sid = ()
@@ -127,6 +124,20 @@ def completion_walk(vector: np.ndarray, books: Books, used: Counter[Sid]) -> Sid
         prefix = (*prefix, token)
         residual = residual - book[token]
     return prefix
+
+
+@dataclass(frozen=True)
+class Rules:
+    """How vectors become SIDs in a space: functions of a vector, the books and more."""
+
+    greedy_path: Callable[..., tuple[Sid, list[np.ndarray]]]
+    ecm: Callable[..., Iterator[Sid]]
+    rrs: Callable[..., Iterator[Sid]]
+    completion_walk: Callable[..., Sid]
+    distortion_of: Callable[..., float]
+
+
+RESIDUAL = Rules(greedy_path, ecm_candidates, rrs_candidates, completion_walk, distortion_of)
 
 
 def count_prefixes(sids: set[Sid]) -> Counter[Sid]:
@@ -143,12 +154,14 @@ def assign(
     priority: Sequence[float] | np.ndarray | None = None,
     taken: np.ndarray | None = None,
     max_distortion: float | None = None,
+    rules: Rules = RESIDUAL,
 ) -> Expected:
     n, n_levels = len(vectors), len(books)
     tiers = default_tiers(n_levels) if tiers is None else tiers
     limit = np.inf if max_distortion is None else max_distortion
     used = set() if taken is None else {tuple(int(t) for t in sid) for sid in taken}
-    sids = [greedy_path(vector, books)[0] for vector in vectors]
+    sids = [rules.greedy_path(vector, books)[0] for vector in vectors]
+    candidates = {"ecm": rules.ecm, "rrs": rules.rrs}
     stages = [-1] * n
     left = []
     for row in priority_order(n, priority):
@@ -158,22 +171,22 @@ def assign(
             stages[row] = 0
             used.add(sids[row])
 
-    for stage, widths in enumerate(tiers if method in CANDIDATES else (), start=1):
+    for stage, widths in enumerate(tiers if method in candidates else (), start=1):
         for row in left:
-            for sid in CANDIDATES[method](vectors[row], books, widths):
-                if sid not in used and distortion_of(vectors[row], sid, books) <= limit:
+            for sid in candidates[method](vectors[row], books, widths):
+                if sid not in used and rules.distortion_of(vectors[row], sid, books) <= limit:
                     sids[row], stages[row] = sid, stage
                     used.add(sid)
                     break
         left = [row for row in left if stages[row] == -1]
 
-    if complete and method in CANDIDATES:
+    if complete and method in candidates:
         counts = count_prefixes(used)
         for row in left:
-            sids[row] = completion_walk(vectors[row], books, counts)
+            sids[row] = rules.completion_walk(vectors[row], books, counts)
             stages[row] = len(tiers) + 1
             counts.update(count_prefixes({sids[row]}))
-    return _expected(vectors, books, sids, stages)
+    return _expected(vectors, books, sids, stages, rules)
 
 
 def suffixed(
@@ -192,8 +205,10 @@ def suffixed(
     )
 
 
-def _expected(vectors: np.ndarray, books: Books, sids: list[Sid], stages: list[int]) -> Expected:
-    distortion = [distortion_of(v, sid, books) for v, sid in zip(vectors, sids, strict=True)]
+def _expected(
+    vectors: np.ndarray, books: Books, sids: list[Sid], stages: list[int], rules: Rules
+) -> Expected:
+    distortion = [rules.distortion_of(v, sid, books) for v, sid in zip(vectors, sids, strict=True)]
     return Expected(
         np.array(sids, dtype=np.int64).reshape(len(sids), len(books)),
         np.array(stages, dtype=np.int8),

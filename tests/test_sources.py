@@ -220,6 +220,8 @@ def test_the_core_refuses_what_does_not_fit():
     """What the layer above checks first is checked below it too."""
     core = puresid._core
     options = {
+        "space": "residual",
+        "scaling": "none",
         "method": "ecm",
         "tiers": None,
         "complete": True,

@@ -147,9 +147,9 @@ void register_assign(py::module_& module) {
                     std::optional<std::vector<std::vector<std::size_t>>>, bool, std::optional<py::array>,
                     std::optional<py::array>, double, int, std::optional<std::string>, py::object>(),
            py::arg("rows"), py::arg("codebooks").noconvert(), py::kw_only(), py::arg("space"), py::arg("scaling"),
-           py::arg("method"), py::arg("tiers"),
-           py::arg("complete"), py::arg("priority").noconvert(), py::arg("taken").noconvert(),
-           py::arg("max_distortion"), py::arg("threads"), py::arg("simd"), py::arg("progress"))
+           py::arg("method"), py::arg("tiers"), py::arg("complete"), py::arg("priority").noconvert(),
+           py::arg("taken").noconvert(), py::arg("max_distortion"), py::arg("threads"), py::arg("simd"),
+           py::arg("progress"))
       .def("add", &BoundAssigner::add, py::arg("vectors").noconvert())
       .def("resolve", &BoundAssigner::resolve, py::arg("vectors").noconvert(), py::arg("conflicts"),
            "(sids, stages, distortion, counter, sum of the nearest SIDs' distortion)")

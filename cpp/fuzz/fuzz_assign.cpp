@@ -49,8 +49,16 @@ reference::Input decode(Bytes& bytes) {
                                             reference::Method::suffix};
   input.method = kMethods[bytes.between(0, 3)];
   input.complete = bytes.flag();
+  constexpr puresid::Space kSpaces[] = {{},
+                                        {puresid::SpaceKind::tree},
+                                        {puresid::SpaceKind::product},
+                                        {puresid::SpaceKind::residual, puresid::Scaling::compared},
+                                        {puresid::SpaceKind::residual, puresid::Scaling::kept}};
+  input.space = kSpaces[bytes.between(0, 4)];
+  const bool tree = input.space.kind == puresid::SpaceKind::tree;
   for (std::size_t level = 0; level < n_levels; ++level) {
-    reference::Codebook codebook(bytes.between(1, 5));
+    const std::size_t above = tree && level > 0 ? input.levels.back().size() : 1;
+    reference::Codebook codebook(above * bytes.between(1, tree ? 3 : 5));
     for (reference::Vector& codeword : codebook) codeword = bytes.vector(dim, lattice);
     input.levels.push_back(codebook);
   }
@@ -60,8 +68,8 @@ reference::Input decode(Bytes& bytes) {
   }
   for (std::size_t taken = bytes.between(0, 5); taken > 0; --taken) {
     input.taken.emplace_back();
-    for (const auto& codebook : input.levels) {
-      input.taken.back().push_back(static_cast<Token>(bytes.between(0, codebook.size() - 1)));
+    for (std::size_t level = 0; level < n_levels; ++level) {
+      input.taken.back().push_back(static_cast<Token>(bytes.between(0, reference::spaced(input).size(level) - 1)));
     }
     if (input.method == reference::Method::suffix) input.taken.back().push_back(bytes.byte() % 4);
   }
@@ -71,7 +79,7 @@ reference::Input decode(Bytes& bytes) {
   if (bytes.flag()) input.max_distortion = static_cast<double>(std::fabs(bytes.value(lattice))) * 2;
   while (input.vectors.size() < rows) {
     const bool again = !input.vectors.empty() && bytes.flag();
-    input.vectors.push_back(again ? input.vectors.back() : bytes.vector(dim, lattice));
+    input.vectors.push_back(again ? input.vectors.back() : bytes.vector(reference::spaced(input).dim(), lattice));
   }
   return input;
 }

@@ -8,7 +8,7 @@ namespace puresid::reference {
 // Codebooks and how they make a vector. Of a tree, levels[l] holds the children of each prefix together.
 struct Spaced {
   Spaced(const Levels& levels_, Space space_ = {}) : levels(levels_), space(space_) {}  // NOLINT: converts on purpose
-  Spaced(Levels&&, Space = {}) = delete;  // would be gone
+  Spaced(Levels&&, Space = {}) = delete;                                                // would be gone
   const Levels& levels;
   Space space;
 

@@ -102,8 +102,7 @@ class NearestStage {
   }
 
   void choose_tokens(Scratch& scratch, std::size_t level, std::size_t n_rows) const {
-    const float* seen =
-        packed_.seen(level, scratch.residuals.data(), n_rows, scratch.room.data(), scratch.lengths);
+    const float* seen = packed_.seen(level, scratch.residuals.data(), n_rows, scratch.room.data(), scratch.lengths);
     if (level == 0 || packed_.space().one_codebook_a_level()) {
       search_.nearest(level, seen, n_rows, scratch.tokens, scratch.search);
     } else {

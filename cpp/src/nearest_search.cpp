@@ -77,7 +77,8 @@ NearestSearch::NearestSearch(std::vector<const PackedCodebook*> levels, std::siz
   for (std::size_t level = 0; level < levels_.size(); ++level) {
     const PackedCodebook& codebook = *levels_[level];
     if (!pays(codebook, n_rows)) continue;
-    pruned_[level] = std::make_unique<PrunedCodebook>(codebook.codewords(), codebook.half_norms(), *codebook.pruned_kernels());
+    pruned_[level] =
+        std::make_unique<PrunedCodebook>(codebook.codewords(), codebook.half_norms(), *codebook.pruned_kernels());
   }
 }
 NearestSearch::~NearestSearch() = default;

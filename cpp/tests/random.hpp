@@ -85,8 +85,7 @@ inline reference::Levels random_levels(Random& random, Values values, const Shap
     const bool product = shape.space.kind == SpaceKind::product;
     const std::size_t columns = product ? random.between(1, shape.dim) : shape.dim;
     if (shape.space.kind == SpaceKind::tree) nodes *= size;
-    levels.push_back(
-        random_vectors(random, values, shape.space.kind == SpaceKind::tree ? nodes : size, columns));
+    levels.push_back(random_vectors(random, values, shape.space.kind == SpaceKind::tree ? nodes : size, columns));
   }
   return levels;
 }
@@ -119,8 +118,7 @@ inline reference::Input random_input(Random& random, Values values, const Shape&
     }
   }
   if (random.one_in(4)) {  // a bound that some candidate meets exactly
-    input.max_distortion =
-        static_cast<double>(reference::distortion(pool[0], levels, random_sid(random, levels)));
+    input.max_distortion = static_cast<double>(reference::distortion(pool[0], levels, random_sid(random, levels)));
   }
   return input;
 }

@@ -1,7 +1,6 @@
-#include "puresid/linear.hpp"
-
 #include <doctest/doctest.h>
 
+#include "puresid/linear.hpp"
 #include "random.hpp"
 
 namespace puresid {
@@ -15,7 +14,8 @@ TEST_CASE("a row's result is the sequential sum, whatever the rows beside it, th
     Random random(seed);
     const std::size_t dim = random.between(1, 70), outputs = random.between(1, 90), n_rows = random.between(1, 130);
     const testing::FlatRows<float> rows(testing::random_vectors(random, testing::Values::gaussian, n_rows, dim), dim);
-    const testing::FlatRows<float> weight(testing::random_vectors(random, testing::Values::gaussian, outputs, dim), dim);
+    const testing::FlatRows<float> weight(testing::random_vectors(random, testing::Values::gaussian, outputs, dim),
+                                          dim);
     const auto bias = testing::random_vectors(random, testing::Values::gaussian, 1, outputs)[0];
     std::vector<float> expected;
     for (std::size_t i = 0; i < n_rows; ++i) {

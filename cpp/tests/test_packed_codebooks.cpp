@@ -1,7 +1,6 @@
-#include "puresid/packed_codebooks.hpp"
-
 #include <doctest/doctest.h>
 
+#include "puresid/packed_codebooks.hpp"
 #include "random.hpp"
 
 namespace puresid {
@@ -61,8 +60,11 @@ TEST_CASE("scaled residuals: compared ones go on as they were, kept ones do not"
 }
 
 TEST_CASE("distortion is the twin's in every space") {
-  const Space spaces[] = {{}, {SpaceKind::tree}, {SpaceKind::product},
-                          {SpaceKind::residual, Scaling::compared}, {SpaceKind::residual, Scaling::kept}};
+  const Space spaces[] = {{},
+                          {SpaceKind::tree},
+                          {SpaceKind::product},
+                          {SpaceKind::residual, Scaling::compared},
+                          {SpaceKind::residual, Scaling::kept}};
   for (const Space& space : spaces) {
     for (std::size_t seed = 0; seed < 40; ++seed) {
       testing::Random random(seed);

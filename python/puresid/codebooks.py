@@ -369,8 +369,9 @@ def _read_level(level: Any, number: int, space: str) -> Floats:
     array = np.asarray(to_numpy(level))
     if array.ndim != number + 2:
         raise ValueError(f"{name} has {array.ndim} dimensions; a tree's level needs {number + 2}")
-    flat: Floats = float_matrix(array.reshape(-1, array.shape[-1]), name)
-    return flat.reshape(array.shape).copy()
+    flat = float_matrix(array.reshape(-1, array.shape[-1]), name)
+    shaped: Floats = flat.reshape(array.shape).copy()
+    return shaped
 
 
 def _check_tree(levels: list[Floats]) -> None:

@@ -16,7 +16,9 @@ class TierScores {
  public:
   // `widths` are the k_l of a tier. Room for `max_rows` rows at a time.
   TierScores(const PackedCodebooks& codebooks, const std::vector<std::size_t>& widths, std::size_t max_rows)
-      : codebooks_(codebooks), first_(first_level(widths)), residuals_(checked_multiply(max_rows, codebooks.dim())),
+      : codebooks_(codebooks),
+        first_(first_level(widths)),
+        residuals_(checked_multiply(max_rows, codebooks.dim())),
         room_(residuals_.size()) {
     for (std::size_t level = first_; level < codebooks.levels(); ++level) {
       scores_.emplace_back(checked_multiply(max_rows, codebooks[level].padded_size()));
@@ -42,7 +44,8 @@ class TierScores {
       const float* seen = codebooks_.seen(level, residuals_.data(), n_rows, room_.data());
       if (level >= first_) codebooks_.scores(level, seen, nearest, n_rows, scores_[level - first_].data());
       if (level == last) break;
-      for (std::size_t row = 0; row < n_rows; ++row) codebooks_.leave(level, residuals_.data() + row * dim, nearest[row]);
+      for (std::size_t row = 0; row < n_rows; ++row)
+        codebooks_.leave(level, residuals_.data() + row * dim, nearest[row]);
     }
   }
 
