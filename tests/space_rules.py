@@ -66,8 +66,7 @@ def rules_of(distances: Distances, distortion: Callable[..., float]) -> Rules:
 
     def ecm(vector: np.ndarray, books: Books, widths: Sequence[int]) -> Iterator[Sid]:
         leaves = [
-            (cost_of(vector, books, sid), ranks, sid)
-            for _, ranks, sid in walk(vector, books, widths)
+            (cost_of(vector, books, sid), ranks, sid) for ranks, sid in walk(vector, books, widths)
         ]
         yield from (sid for _, _, sid in sorted(leaves))
 

@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 import puresid
 from puresid import cli
+from puresid.encoder import Linear
 from puresid.files import read_sids, write_sids
 
 SIZES = (8, 4, 8)
@@ -324,7 +325,24 @@ class TestInspect:
             ["sizes", "8 x 4 x 8"],
             ["dimension", "4"],
             ["capacity", "256"],
+            ["space", "residual"],
         ]
+
+    def test_codebooks_that_begin_with_an_encoder_and_a_rotation(self, folder):
+        encoder = puresid.Encoder([Linear(np.ones((3, 5)))])
+        levels = [np.eye(2, dtype="f4")] * 2
+        puresid.Codebooks(levels, metric="cosine", rotation=np.eye(2, 3), encoder=encoder).save(
+            "e.safetensors"
+        )
+        lines = [line.split(maxsplit=1) for line in run("inspect", "e.safetensors").splitlines()]
+        assert lines[5:] == [
+            ["space", "residual"],
+            ["metric", "cosine"],
+            ["rotation", "from 3 dimensions"],
+            ["encoder", "from 5 dimensions"],
+        ]
+        puresid.Codebooks(levels, normalize_residuals=True).save("n.safetensors")
+        assert "of length 1 before each level" in run("inspect", "n.safetensors")
 
     @pytest.mark.parametrize("name", ["s.npy", "s.index.json"])
     def test_sids(self, folder, name):
