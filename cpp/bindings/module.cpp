@@ -10,6 +10,7 @@ void register_assign(py::module_& module);
 void register_config(py::module_& module);
 void register_kmeans(py::module_& module);
 void register_linear(py::module_& module);
+void register_trie(py::module_& module);
 }  // namespace puresid::bindings
 
 PYBIND11_MODULE(_core, module) {
@@ -20,4 +21,5 @@ PYBIND11_MODULE(_core, module) {
   puresid::bindings::register_kmeans(module);
   puresid::bindings::register_linear(module);
   puresid::bindings::register_assign(module);
+  puresid::bindings::register_trie(module);
 }
