@@ -33,6 +33,7 @@ __all__ = [
     "VECTOR_SUFFIXES",
     "CorruptFileError",
     "check_writable",
+    "checked_sids",
     "open_vectors",
     "read_npy",
     "read_sids",
@@ -158,10 +159,10 @@ def read_sids(path: PathLike) -> Array:
     """
     suffix = _suffix(path, SID_SUFFIXES)
     if suffix == ".parquet":
-        return _checked_sids(read_parquet(path, "sid", "tokens"), str(path))
+        return checked_sids(read_parquet(path, "sid", "tokens"), str(path))
     if suffix == ".npy":
-        return np.array(_checked_sids(read_npy(path), str(path)))
-    return _checked_sids(read_index_json(path), str(path))
+        return np.array(checked_sids(read_npy(path), str(path)))
+    return checked_sids(read_index_json(path), str(path))
 
 
 def write_sids(
@@ -195,7 +196,7 @@ def write_sids(
         The file cannot be written; what stood at `path` before is then still there.
     """
     suffix = _suffix(path, SID_SUFFIXES)
-    sids = _checked_sids(np.asarray(sids), "sids")
+    sids = checked_sids(np.asarray(sids), "sids")
     for name, values in (("stages", stages), ("distortion", distortion)):
         if values is not None and np.shape(values) != (len(sids),):
             raise ValueError(
@@ -326,7 +327,26 @@ def _suffix(path: PathLike, known: tuple[str, ...]) -> str:
     raise ValueError(f"{path} has an unknown ending; the known ones are {', '.join(known)}")
 
 
-def _checked_sids(sids: Array, where: str) -> Array:
+def checked_sids(sids: Array, where: str) -> Array:
+    """Return SIDs as a matrix of uint16 or uint32.
+
+    Parameters
+    ----------
+    sids : ndarray of integers, shape (N, L)
+        Tokens from 0 to 2**32 - 1.
+    where : str
+        How errors call them.
+
+    Returns
+    -------
+    ndarray of uint16 or uint32, shape (N, L)
+        As they are where they are of these types already, else the smaller that holds them.
+
+    Raises
+    ------
+    ValueError
+        It is not a matrix of integers, or a token is out of range (naming its place).
+    """
     if sids.ndim != 2 or sids.shape[1] == 0 or sids.dtype.kind not in "iu":
         raise ValueError(
             f"{where}: shape {sids.shape} and type {sids.dtype}; SIDs are a matrix of integers, "

@@ -23,7 +23,7 @@ import numpy.typing as npt
 from puresid.arrays import to_numpy
 from puresid.files import CorruptFileError
 
-__all__ = ["TensorFile", "kind_of_file", "read_tensors"]
+__all__ = ["TensorFile", "file_in_folder", "kind_of_file", "read_tensors", "read_torch"]
 
 Floats = npt.NDArray[np.float32]
 
@@ -150,7 +150,7 @@ def read_tensors(source: Any) -> TensorFile:
         return _unwrap(_read_npz(source), str(source))
     if kind == "safetensors":
         return _unwrap(_read_safetensors(source), str(source))
-    return _unwrap(_read_torch(source), str(source))
+    return _unwrap(read_torch(source), str(source))
 
 
 def _read_npz(path: Any) -> dict[str, Any]:
@@ -189,7 +189,18 @@ def _import_torch(path: Any) -> Any:
     return torch
 
 
-def _read_torch(path: Any) -> Any:
+def read_torch(path: Any) -> Any:
+    """Load what `torch.save` wrote, by the restricted unpickler, onto the CPU.
+
+    Raises
+    ------
+    ValueError
+        If it holds pickled objects besides tensors and plain containers.
+    CorruptFileError
+        If it is damaged. (A `ValueError` too.)
+    ImportError
+        If torch is missing, or too old to be safe.
+    """
     torch = _import_torch(path)
     try:
         # LC-Rec and its descendants put their command line into each checkpoint. Namespace only
