@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from puresid._formats import CorruptFileError
 from puresid.codebooks import Codebooks
 from puresid.encoder import Encoder, Linear, Normalize
-from puresid.files import CorruptFileError
 from puresid.formats.layers import Layers
 from puresid.formats.tensors import Floats
 

@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from puresid._formats import CorruptFileError, read_index_json
-from puresid.files import checked_sids, read_npy
+from puresid._formats import CorruptFileError, checked_sids, read_index_json
 from puresid.formats import tables
 from puresid.formats.exporting import SID_FORMATS, TEXT_TEMPLATES, XLLM_ROW
 from puresid.formats.rows import ItemSids, item_sids, read_keys
@@ -153,6 +152,8 @@ def _xllm(path: Path) -> ItemSids:
 
 
 def _static(path: Path) -> ItemSids:
+    from puresid.files import read_npy  # not when puresid is imported
+
     return item_sids(np.array(checked_sids(read_npy(path), str(path))))
 
 

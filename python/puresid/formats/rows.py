@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from puresid._formats import checked_sids
 from puresid.arrays import to_numpy
 from puresid.assignment import Assignment
 from puresid.codebooks import Codebooks
-from puresid.files import checked_sids
 
 __all__ = ["ItemSids", "item_sids", "read_keys"]
 
@@ -154,9 +154,9 @@ def _keys(keys: Any, count: int) -> npt.NDArray[np.int64] | list[str]:
         checked = array.astype(np.int64)
     else:
         checked = array.tolist()
-        wrong = next((key for key in checked if not isinstance(key, str)), None)
-        if wrong is not None:
-            raise TypeError(f"keys has {wrong!r}; all must be integers or all text")
+        wrong = [key for key in checked if not isinstance(key, str)]
+        if wrong:
+            raise TypeError(f"keys has {wrong[0]!r}; all must be integers or all text")
     different, counts = np.unique(np.asarray(checked), return_counts=True)
     if (counts > 1).any():
         raise ValueError(f"the key {different[counts.argmax()].item()!r} comes more than once")

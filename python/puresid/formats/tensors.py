@@ -20,8 +20,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from puresid._formats import CorruptFileError
 from puresid.arrays import to_numpy
-from puresid.files import CorruptFileError
 
 __all__ = ["TensorFile", "file_in_folder", "kind_of_file", "read_tensors", "read_torch"]
 

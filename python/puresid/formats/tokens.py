@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from puresid._formats import checked_sids
 from puresid.arrays import to_numpy
-from puresid.files import checked_sids
 
 __all__ = ["TEMPLATES", "TokenTemplate", "new_tokens", "read_tokens", "token_strings"]
 
