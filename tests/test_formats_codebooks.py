@@ -17,6 +17,8 @@ from layouts import CASES, DIM, RAW, books, greedy, lc_rec, rq_state, tensor
 from puresid.files import CorruptFileError
 from puresid.formats import CODEBOOK_FORMATS, load_codebooks
 
+WEIGHTS = ("weight", "bias")
+
 
 @pytest.fixture
 def rng():
@@ -146,6 +148,34 @@ def test_layer_normalisation(rng):
     with torch.no_grad():
         expected = norm(tensor(vectors) @ state["encoder.net.0.weight"].T)
     np.testing.assert_allclose(load_codebooks(state).encoder(vectors), expected, atol=1e-5)
+
+
+def test_layer_normalisation_before_everything(rng):
+    state = {
+        "quantization_layer_list.0.centroids": books(rng)[0],
+        "normalization_layer.weight": rng.standard_normal(DIM).astype(np.float32),
+        "normalization_layer.bias": np.ones(DIM, np.float32),
+        "encoder.model.0.weight": np.eye(DIM, dtype=np.float32),
+    }
+    codebooks = load_codebooks(state, normalize_residuals=False)
+    vectors = rng.standard_normal((20, DIM)).astype(np.float32)
+    norm = torch.nn.functional.layer_norm(
+        tensor(vectors), (DIM,), *(tensor(state[f"normalization_layer.{x}"]) for x in WEIGHTS)
+    )
+    np.testing.assert_allclose(codebooks.transform(vectors), norm, atol=1e-5)
+
+
+def test_a_model_may_be_trained_further(rng):
+    model = torch.nn.Linear(RAW, DIM)
+    state = {"encoder.net.0.weight": model.weight, "encoder.net.0.bias": model.bias}
+    state["rq._module_levels.0._codebook.embeddings"] = tensor(books(rng)[0])
+    codebooks = load_codebooks(state)
+    before = codebooks.encoder(np.ones((1, RAW)))
+    with torch.no_grad():
+        model.weight.zero_()
+        model.bias.zero_()
+    np.testing.assert_array_equal(codebooks.encoder(np.ones((1, RAW))), before)
+    assert before.any()
 
 
 # --- refusals -----------------------------------------------------------------------------------

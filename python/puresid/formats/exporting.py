@@ -132,14 +132,14 @@ def _code_json(handle: IO[bytes], items: ItemSids, options: _Options) -> None:
         raise ValueError(
             f"{name!r} is no name that its scripts look for: {{mode}}-code-{{base}}.json"
         )
-    unique = items.duplicate() is None
-    if unique and "noconflict" not in match[1]:
+    pair = items.duplicate()
+    if pair is None and "noconflict" not in match[1]:
         raise ValueError(
             f"{name!r} needs 'noconflict' in its mode, such as 'rqvae-noconflict-code-….json': "
             "without it the scripts append a digit to each SID"
         )
-    if not unique and "noconflict" in match[1]:
-        raise ValueError(f"{name!r} says 'noconflict', but {_shared(items)}")
+    if pair is not None and "noconflict" in match[1]:
+        raise ValueError(f"{name!r} says 'noconflict', but {_shared(items, pair)}")
     rows = token_strings(items.by_row(options.format), TokenTemplate("{token}", separator=","))
     lines = [f'"{number}": "{row}"' for number, row in enumerate(rows, start=1)]
     handle.write(("{\n" + ",\n".join(lines) + "\n}\n").encode())
@@ -183,8 +183,9 @@ def _openonerec(handle: IO[bytes], items: ItemSids, options: _Options) -> None:
 
 
 def _nvidia(handle: IO[bytes], items: ItemSids, options: _Options) -> None:
-    if items.duplicate() is not None:
-        raise ValueError(f"the format 'nvidia' takes no SID twice; {_shared(items)}")
+    pair = items.duplicate()
+    if pair is not None:
+        raise ValueError(f"the format 'nvidia' takes no SID twice; {_shared(items, pair)}")
     tokens = items.token_ids(options.format, options.first_token).tolist()
     keys = items.keys if isinstance(items.keys, list) else items.keys.tolist()
     described = [{"title": title} for title in items.titles or ()] or [{}] * len(items)
@@ -216,10 +217,7 @@ def _rpg(handle: IO[bytes], items: ItemSids, options: _Options) -> None:
     handle.write(("{" + ",\n".join(lines) + "}\n").encode())
 
 
-def _shared(items: ItemSids) -> str:
-    pair = items.duplicate()
-    if pair is None:
-        return "no two items share one"
+def _shared(items: ItemSids, pair: tuple[int, int]) -> str:
     first, second = pair
     sid = tuple(items.sids[first].tolist())
     return f"items {items.names[first]} and {items.names[second]} share {sid}"

@@ -66,7 +66,8 @@ class TensorFile:
             raise ValueError(
                 f"{self.place}: {name!r} has dtype {array.dtype}; real numbers are needed"
             )
-        return np.ascontiguousarray(array, dtype=np.float32)
+        # A copy: a state_dict shares its memory with a model that may be trained further.
+        return np.array(array, dtype=np.float32, order="C")
 
     def get(self, name: str) -> Floats | None:
         """Return one as float32, or None."""
