@@ -271,9 +271,9 @@ def file_in_folder(folder: Path) -> Path:
     """
     if (folder / ".metadata").exists():
         raise ValueError(
-            f"{folder} is a distributed checkpoint of torch, whose index is a pickle; turn it into "
-            "one file: python -m torch.distributed.checkpoint.format_utils dcp_to_torch "
-            f"{folder} model.pth"
+            f"{folder} is a distributed checkpoint of torch, whose index is a pickle; if you trust "
+            "it, turn it into one file: python -m torch.distributed.checkpoint.format_utils "
+            f"dcp_to_torch {folder} model.pth"
         )
     try:
         kind = json.loads((folder / "metadata.json").read_text(encoding="utf-8")).get("type")
