@@ -464,3 +464,19 @@ def test_an_encoder_that_does_not_fit_its_codebooks(rng):
     state["encoder.mlp_layers.1.weight"] = np.ones((DIM + 1, RAW))
     with pytest.raises(ValueError, match="gives vectors of dimension 7; the codebooks take 6"):
         load_codebooks(state)
+
+
+# --- from a checkpoint to SIDs ------------------------------------------------------------------
+
+
+def test_from_a_checkpoint_and_raw_vectors_to_a_published_index(tmp_path, rng):
+    codebooks = load_codebooks(lc_rec(tmp_path, rng).path)
+    vectors = 10 * rng.standard_normal((120, RAW), dtype=np.float32)
+    result = puresid.assign(vectors, codebooks)
+    assert len(np.unique(result.sids, axis=0)) == 120
+    assert (result.stages != 0).any()
+    inside = puresid.assign(codebooks.transform(vectors), codebooks.latent)
+    np.testing.assert_array_equal(inside.sids, result.sids)
+    puresid.export(result, tmp_path / "x.index.json", format="index.json")
+    found = puresid.import_sids(tmp_path / "x.index.json", format="index.json")
+    np.testing.assert_array_equal(found.sids, result.sids)

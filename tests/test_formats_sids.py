@@ -416,3 +416,22 @@ except ImportError as error:
 """
     assert f'pip install "puresid[{extra}]"' in run_python(script)
     assert list(tmp_path.iterdir()) == []
+
+
+# --- with real files ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["beauty/letter.index.json", "office/minionerec.index.json"])
+def test_published_files_come_back_as_they_are(data_folder, tmp_path, name):
+    items = import_sids(data_folder / name, format="index.json")
+    export(items.sids, tmp_path / "x.index.json", format="index.json")
+    published = json.loads((data_folder / name).read_text())
+    assert json.loads((tmp_path / "x.index.json").read_text()) == published
+    joined = ["".join(published[str(row)]) for row in range(len(published))]
+    assert puresid.token_strings(items.sids) == joined
+
+
+def test_published_tokens_are_all_new_tokens(data_folder):
+    published = json.loads((data_folder / "beauty" / "letter.index.json").read_text())
+    used = {token for row in published.values() for token in row}
+    assert used <= set(puresid.new_tokens((256, 256, 256, 256)))
