@@ -12,6 +12,7 @@ from puresid.codebooks import Codebooks
 from puresid.columns import ArrowVectors, ParquetVectors
 from puresid.config import build_config
 from puresid.encoder import Encoder
+from puresid.formats import export, import_sids, load_codebooks, new_tokens, token_strings
 from puresid.quantizers import RQKMeans
 from puresid.sources import Batches, VectorSource
 
@@ -29,6 +30,11 @@ __all__ = [
     "__version__",
     "assign",
     "build_config",
+    "export",
+    "import_sids",
+    "load_codebooks",
+    "new_tokens",
+    "token_strings",
 ]
 
 if hasattr(_os, "register_at_fork"):
