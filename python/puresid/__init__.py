@@ -13,6 +13,7 @@ from puresid.columns import ArrowVectors, ParquetVectors
 from puresid.config import build_config
 from puresid.encoder import Encoder
 from puresid.quantizers import RQKMeans
+from puresid.report import report
 from puresid.sources import Batches, VectorSource
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "assign",
     "build_config",
+    "report",
 ]
 
 if hasattr(_os, "register_at_fork"):
