@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from collections import deque
@@ -15,6 +16,15 @@ FLAGS = (
     *("--no-first-run", "--disable-background-networking", "--disable-component-update"),
     *("--disable-extensions", "--hide-scrollbars", "--remote-debugging-pipe", "about:blank"),
 )
+# Chromium reads from 3 and writes to 4; the pipes may have any numbers, these two included.
+START = """
+import os, sys
+kept = [os.dup2(int(number), place) for number, place in zip(sys.argv[1:3], (1001, 1002))]
+os.dup2(kept[0], 3)
+os.dup2(kept[1], 4)
+os.closerange(5, 1003)
+os.execv(sys.argv[3], sys.argv[3:])
+"""
 LIMIT = 60  # seconds that turn a hang into a failure
 
 
@@ -32,18 +42,15 @@ class Browser:
         commands, self.commands = os.pipe()
         self.answers, answers = os.pipe()
 
-        def pipes():  # Chromium reads from 3 and writes to 4
-            kept = os.dup2(commands, 13), os.dup2(answers, 14)
-            os.dup2(kept[0], 3)
-            os.dup2(kept[1], 4)
-
         self.process = subprocess.Popen(
-            [program, f"--user-data-dir={self.folder}", *FLAGS],
+            [
+                *(sys.executable, "-c", START, str(commands), str(answers)),
+                *(program, f"--user-data-dir={self.folder}", *FLAGS),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
-            preexec_fn=pipes,
-            pass_fds=(3, 4),
+            pass_fds=(commands, answers),
         )
         os.close(commands)
         os.close(answers)

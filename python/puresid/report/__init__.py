@@ -154,7 +154,7 @@ def _checked_labels(values: Any, items: int, name: str) -> tuple[str, ...] | Non
         return None
     values = to_numpy(values)
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{name} is a {type(values).__name__}; a sequence of {items} is needed")
+        raise TypeError(f"{name} is of type {type(values).__name__}; a sequence of {items} is needed")
     given = values.tolist() if isinstance(values, np.ndarray) else list(values)
     if len(given) != items:
         raise ValueError(f"{name} has {len(given)} entries; vectors has {items} rows")

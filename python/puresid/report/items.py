@@ -65,7 +65,7 @@ def read_items(path: Path, *, key: str | None = None, text: str | None = None) -
         keys, texts = _from_rows(list(document.values()), path, key, text)
         return list(document) if key is None else keys, texts
     if not isinstance(document, list):
-        raise ValueError(f"{path} holds a {type(document).__name__}; a list or object is needed")
+        raise ValueError(f"{path} is of type {type(document).__name__}; a list or object is needed")
     return _from_rows(document, path, key, text)
 
 
@@ -97,7 +97,7 @@ def _from_rows(rows: Sequence[Any], path: Path, key: str | None, text: str | Non
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise ValueError(
-                f"{path}: item {number} is a {type(row).__name__}; an object with fields is needed"
+                f"{path}: item {number} is of type {type(row).__name__}; an object with fields is needed"
             )
     return _field(rows, path, key, KEYS), _field(rows, path, text, TEXTS)
 

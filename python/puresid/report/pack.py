@@ -86,7 +86,7 @@ def pack_lines(lines: Sequence[str]) -> dict[str, Any]:
 
 
 def pack_distances(values: npt.NDArray[np.float32]) -> dict[str, Any]:
-    """Pack distances of 0 or more in two bytes each, to about four digits."""
+    """Pack distances of 0 or more in two bytes each, to three digits or more."""
     exact = values.astype(np.float64)
     positive = exact[exact > 0]
     low, high = (float(positive.min()), float(positive.max())) if positive.size else (1.0, 1.0)

@@ -307,6 +307,7 @@ function listen(items, tree) {
   let first = null;
   const look = () => {
     list.replaceChildren();
+    list.dataset.of = input.value;
     first = null;
     found.textContent = "";
     if (!input.value.trim()) return;
