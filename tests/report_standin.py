@@ -47,7 +47,7 @@ class SidEvaluation:
     distance_correlation: Interval
 
 
-def evaluate_sids(vectors, sids, codebooks, *, k=10, random_state=0, threads=None):
+def evaluate_sids(vectors, sids, codebooks, *, k, sample, random_state, threads=None):
     """Return figures that are right in shape; some are not numbers."""
     sids = np.asarray(sids)
     some = Interval(0.25, 0.2, 0.3)

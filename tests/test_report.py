@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import itertools
+import json
 import math
 import sys
 from collections import Counter, defaultdict
@@ -140,10 +141,10 @@ class TestFigures:
             assert sum(count for _, count in of["stages"]) == 200
             assert of["distortion"] == summary.distortion
             assert of["ratio"] == pytest.approx(summary.distortion_ratio)
-            assert of["conflict_rates"] == [
-                1 - len({sid[:length] for sid in sids}) / 200
-                for length in range(1, len(sids[0]) + 1)
-            ]
+            for length, shared in enumerate(of["shared"], 1):
+                prefixes = Counter(sid[:length] for sid in sids)
+                assert shared == sum(prefixes[sid[:length]] > 1 for sid in sids) / 200
+            assert length == of["tokens"]
 
     def test_extra_distortion_is_that_of_the_moved(self, make, vectors, codebooks):
         nearest = puresid.assign(vectors, codebooks, "nearest").distortion.astype(float)
@@ -263,6 +264,31 @@ class TestFigures:
         assert "recall@10" in text
         assert "2.83" in text
 
+    def test_neighbours_are_fewer_in_a_small_catalogue(self, make):
+        books = [np.arange(4.0)[:, None]]
+        assert "recall@3" in make(np.arange(4.0)[:, None], books).text()
+        page = make(np.zeros((1, 1)), books)
+        assert page.data()["figures"]["evaluations"] == []
+        assert "One item has no neighbours" in page.text()
+
+    def test_a_source_of_batches(self, make, vectors):
+        parts = [vectors[:90].astype(np.float64), vectors[90:]]
+        source = puresid.Batches(lambda: parts, shape=vectors.shape)
+        assert make(source).source == make(vectors).source
+
+    def test_the_real_evaluation(self, make, monkeypatch, vectors, codebooks):
+        monkeypatch.delitem(sys.modules, "puresid.judging")
+        judging = pytest.importorskip("puresid.judging", reason="there is no puresid.judging yet")
+        page = make(methods=("nearest", "ecm"))
+        for of, (name, found) in zip(
+            page.data()["figures"]["methods"], page.data()["figures"]["evaluations"], strict=True
+        ):
+            sids = puresid.assign(vectors, codebooks, name).sids
+            expected = judging.evaluate_sids(vectors, sids, codebooks, sample=500)
+            assert found == json.loads(json.dumps(expected.to_dict()))
+            assert of["shared"] == [level["conflict_rate"] for level in found["levels"]]
+            assert f"{expected.neighbours.recall.value:.3f}" in page.text()
+
     def test_without_an_evaluation(self, make, monkeypatch):
         monkeypatch.setitem(sys.modules, "puresid.judging", None)  # importing it would fail
         page = make(evaluation=False)
@@ -315,6 +341,8 @@ class TestArguments:
             ({"texts": 5}, TypeError, "texts is of type int; a sequence of 200 is needed"),
             ({"keys": range(3)}, ValueError, "keys has 3 entries; vectors has 200 rows"),
             ({"texts": ["a"] * 201}, ValueError, "texts has 201 entries; vectors has 200 rows"),
+            ({"random_state": -1}, ValueError, "random_state is -1; at least 0 is needed"),
+            ({"random_state": 0.5}, TypeError, "random_state is 0.5; an integer is needed"),
             ({"threads": 0}, ValueError, "threads is 0"),
         ],
     )

@@ -215,8 +215,12 @@ class TestLook:
         for pair in set(pairs):
             assert contrast(*pair.split(";")) >= 4.5, pair
 
-    def test_texts_of_the_plots_do_not_leave_them(self, grid):
-        outside = grid.evaluate(
+    @pytest.mark.parametrize("largest", [3, 30, 105, 1000, 2389])
+    def test_texts_of_the_plots_do_not_leave_them(self, show, largest):
+        levels = [np.arange(4.0)[:, None], np.zeros((4096, 1)), np.zeros((2, 1))]
+        rows = np.repeat([0.0, 1.0, 2.0], [largest, max(largest - 1, 1), 1])
+        browser = show(rows[:, None], levels)
+        outside = browser.evaluate(
             "[...document.querySelectorAll('svg text')].filter((one) => { "
             "const box = one.getBoundingClientRect(); "
             "const all = one.closest('svg').getBoundingClientRect(); "

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import json
 import math
+import operator
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -16,18 +17,23 @@ from typing import Any
 
 import numpy as np
 
-from puresid.arrays import to_numpy
+from puresid.arrays import float_matrix, to_numpy
 from puresid.assignment import METHODS, Assignment, assign
 from puresid.atomic import atomic_write
 from puresid.codebooks import Codebooks, as_codebooks
 from puresid.report import sections
 from puresid.report.collect import ReportFigures, collect
 from puresid.report.pack import Labels, Listing, fit_listing, one_line
+from puresid.sources import vectors_or_source
 
 __all__ = ["report"]
 
 MOST_BYTES = 4_900_000
 """Size of a page at most; items and texts that do not fit are left out, which the page says."""
+
+NEIGHBOURS = 10
+SAMPLE = 500
+"""Items whose neighbours are looked up: enough for intervals of some hundredths."""
 
 
 def report(
@@ -66,11 +72,12 @@ def report(
     texts : sequence of str, shape (N,), optional
         What they say, such as titles; None for an item without one.
     evaluation : bool
-        Whether to run `evaluate_sids` on the SIDs of each method but ``"suffix"``.
+        Whether to run `evaluate_sids` on the SIDs of each method but ``"suffix"``, with the
+        neighbours of 500 items. It needs the vectors in memory.
     title : str
         Heading of the page.
     random_state : int
-        Chooses the samples.
+        Chooses the samples; 0 or more.
     threads : int, optional
         Default: as many as the process may use.
 
@@ -81,8 +88,8 @@ def report(
     TypeError
         If an argument is of the wrong kind.
     ValueError
-        If there is no item, a method is unknown or named twice, or there are not N keys or texts;
-        and as `assign`.
+        If there is no item, a method is unknown or named twice, there are not N keys or texts, or
+        `random_state` is negative; and as `assign`.
     OSError
         If the file cannot be written.
 
@@ -106,32 +113,58 @@ def report(
     if not isinstance(title, str):
         raise TypeError(f"title is {title!r}; a string is needed")
     books = as_codebooks(codebooks)
-    results = {"nearest": assign(vectors, books, "nearest", threads=threads)}
+    seed = _checked_seed(random_state)
+    rows = vectors_or_source(vectors)
+    results = {"nearest": assign(rows, books, "nearest", threads=threads)}
     items = len(results["nearest"].sids)
     if items == 0:
         raise ValueError("vectors has no rows; a report needs an item at least")
     labels = Labels(_checked_labels(keys, items, "keys"), _checked_labels(texts, items, "texts"))
     for name in names:
         if name != "nearest":
-            results[name] = assign(vectors, books, name, threads=threads)
-    evaluations = []
-    if evaluation:
-        from puresid.judging import evaluate_sids
-
-        evaluations = [
-            (
-                name,
-                evaluate_sids(
-                    vectors, results[name].sids, books, random_state=random_state, threads=threads
-                ),
-            )
-            for name in names
-            if name != "suffix"
-        ]
+            results[name] = assign(rows, books, name, threads=threads)
+    evaluations = _evaluate(rows, results, names, books, seed, threads) if evaluation else []
     figures = collect(results, names, books, evaluations)
-    page = _page(figures, results, labels, one_line(title), random_state)
+    page = _page(figures, results, labels, one_line(title), seed)
     with atomic_write(path) as handle:
         handle.write(page)
+
+
+def _evaluate(
+    rows: Any,
+    results: dict[str, Assignment],
+    methods: Sequence[str],
+    books: Codebooks,
+    random_state: int,
+    threads: int | None,
+) -> list[tuple[str, Any]]:
+    """Evaluate the SIDs of each method; a counter says nothing about vectors."""
+    from puresid.judging import evaluate_sids
+
+    if not isinstance(rows, np.ndarray):
+        rows = np.concatenate([float_matrix(batch, "vectors") for batch in rows.batches()])
+    k = min(NEIGHBOURS, len(rows) - 1)
+    if k == 0:
+        return []
+    found = []
+    for name in methods:
+        if name != "suffix":
+            sids = results[name].sids
+            of = evaluate_sids(
+                rows, sids, books, k=k, sample=SAMPLE, random_state=random_state, threads=threads
+            )
+            found.append((name, of))
+    return found
+
+
+def _checked_seed(random_state: Any) -> int:
+    try:
+        seed = operator.index(random_state)
+    except TypeError:
+        raise TypeError(f"random_state is {random_state!r}; an integer is needed") from None
+    if seed < 0:
+        raise ValueError(f"random_state is {seed}; at least 0 is needed")
+    return seed
 
 
 def _checked_methods(methods: Sequence[str]) -> tuple[str, ...]:
@@ -154,7 +187,9 @@ def _checked_labels(values: Any, items: int, name: str) -> tuple[str, ...] | Non
         return None
     values = to_numpy(values)
     if isinstance(values, (str, bytes)) or not hasattr(values, "__iter__"):
-        raise TypeError(f"{name} is of type {type(values).__name__}; a sequence of {items} is needed")
+        raise TypeError(
+            f"{name} is of type {type(values).__name__}; a sequence of {items} is needed"
+        )
     given = values.tolist() if isinstance(values, np.ndarray) else list(values)
     if len(given) != items:
         raise ValueError(f"{name} has {len(given)} entries; vectors has {items} rows")

@@ -97,7 +97,8 @@ def _from_rows(rows: Sequence[Any], path: Path, key: str | None, text: str | Non
     for number, row in enumerate(rows):
         if not isinstance(row, dict):
             raise ValueError(
-                f"{path}: item {number} is of type {type(row).__name__}; an object with fields is needed"
+                f"{path}: item {number} is of type {type(row).__name__}; "
+                "an object with fields is needed"
             )
     return _field(rows, path, key, KEYS), _field(rows, path, text, TEXTS)
 

@@ -9,7 +9,7 @@ from html import escape
 from puresid.report.collect import Spread
 
 WIDTH = 420
-LEFT = 46
+LEFT = 52
 RIGHT = 12
 TOP = 10
 HEIGHT = 230
@@ -138,7 +138,8 @@ def columns(
     for place, category in enumerate(categories):
         middle = LEFT + across * (place + 0.5)
         if place % max(every, 1) == 0:
-            body.append(_text(middle, HEIGHT - FOOT + 15, category))
+            inside = WIDTH - 2 - 3.4 * len(category)  # a wide label moves in from the edge
+            body.append(_text(min(middle, inside), HEIGHT - FOOT + 15, category))
         for number, (label, values) in enumerate(series):
             x = middle + wide * (number - len(series) / 2)
             y = _height(values[place], top)

@@ -150,10 +150,10 @@ def _conflicts(figures: ReportFigures) -> str:
     longest = max(of.tokens for of in figures.methods)
     categories = [str(length) for length in range(1, longest + 1)]
     series = [
-        (of.method, [100 * rate for rate in of.conflict_rates] + [0.0] * (longest - of.tokens))
+        (of.method, [100 * rate for rate in of.shared] + [0.0] * (longest - of.tokens))
         for of in figures.methods
     ]
-    says = "How many of the items share their first tokens with an earlier one."
+    says = "Items whose first tokens some other item has too; all tokens of a SID are the last bar."
     colours = [COLOURS[of.method] for of in figures.methods]
     plot = columns(
         title,
@@ -165,7 +165,7 @@ def _conflicts(figures: ReportFigures) -> str:
         colours=colours,
     )
     body = [
-        [of.method, *(share(rate) for rate in of.conflict_rates), *[""] * (longest - of.tokens)]
+        [of.method, *(share(rate) for rate in of.shared), *[""] * (longest - of.tokens)]
         for of in figures.methods
     ]
     heads = ["method", *(f"{length} token{'s' * (length > '1')}" for length in categories)]
@@ -273,6 +273,8 @@ def _load(load: PrefixLoad, shown: str) -> str:
 
 def evaluation(figures: ReportFigures) -> str:
     """Return the tables of `evaluate_sids`, or a sentence where it did not run."""
+    if figures.items == 1:
+        return "<p>One item has no neighbours.</p>"
     if not figures.evaluations:
         return "<p>Left out of this page (<code>evaluation=False</code>).</p>"
     parts = [_neighbours(figures.evaluations)]
@@ -283,6 +285,8 @@ def evaluation(figures: ReportFigures) -> str:
 def _interval(value: Any) -> str:
     if not all(map(math.isfinite, (value.value, value.low, value.high))):
         return NONE
+    if value.low == value.high:
+        return f"{value.value:.3f}"
     return f"{value.value:.3f} ({value.low:.3f} to {value.high:.3f})"
 
 
@@ -304,10 +308,11 @@ def _neighbours(evaluations: Sequence[tuple[str, Any]]) -> str:
     lengths = range(1, len(evaluations[0][1].neighbours.prefix_recall) + 1)
     head = (
         *("method", f"recall@{k}", f"NDCG@{k}"),
-        *(f"share the first {length}" for length in lengths),
+        *(f"same {length} token{'s' * (length > 1)}" for length in lengths),
         *("distance correlation", "queries"),
     )
-    return table(head, body, "Neighbours: does the code space keep them? (95 % intervals)")
+    caption = f"Neighbours: how many of the {k} nearest by vector are as near, or share a prefix"
+    return table(head, body, f"{caption} (95 % intervals where sampled)")
 
 
 def _evaluated_levels(name: str, found: Any) -> str:
@@ -329,7 +334,7 @@ def _evaluated_levels(name: str, found: Any) -> str:
     ]
     head = (
         *("", "codewords", "used", "dead", "utilisation", "entropy, bits", "perplexity"),
-        *("conflict rate", "prefixes", "largest prefix", "mean load", "distortion so far"),
+        *("items that share", "prefixes", "largest prefix", "mean load", "distortion so far"),
     )
     return table(head, body, f"Levels: SIDs of {name}")
 
