@@ -5,6 +5,7 @@ import hashlib
 import itertools
 import json
 import math
+import re
 import sys
 from collections import Counter, defaultdict
 
@@ -22,10 +23,11 @@ from puresid.report.collect import (
     MOST_GROUPS,
     MOST_MEMBERS,
     MOST_POINTS,
+    Spread,
     _bins,
     stage_name,
 )
-from puresid.report.plots import short, ticks
+from puresid.report.plots import boxes, columns, short, ticks
 from puresid.report.sections import share
 from report_page import SIZES, Page, items_of, small_catalogue
 
@@ -294,6 +296,27 @@ class TestFigures:
         page = make(evaluation=False)
         assert page.data()["figures"]["evaluations"] == []
         assert "evaluation=False" in page.text()
+
+
+class TestPlots:
+    @given(st.lists(st.floats(-1e6, 1e6), min_size=7, max_size=7).map(sorted))
+    def test_boxes_stay_inside(self, values):
+        low, quarter, median, mean, three, high, largest = values
+        spread = Spread(mean, low, quarter, median, three, high, largest)
+        found = [
+            float(x)
+            for x in re.findall(
+                r' (?:x|x1|x2|cx)="([^"]+)"', boxes("", [("ecm", spread)], x_label="")
+            )
+        ]
+        assert len(found) > 10
+        assert all(0 <= x <= 420 for x in found)
+
+    def test_counts_have_no_broken_ticks(self):
+        drawn = columns("", ["1", "2"], [("", [1.0, 0.0])], x_label="", y_label="")
+        assert re.findall(r'text-anchor="end">([^<]+)<', drawn) == ["0", "1"]
+        drawn = columns("", ["1", "2"], [("", [0.9, 0.0])], x_label="", y_label="")
+        assert "0.2" in re.findall(r'text-anchor="end">([^<]+)<', drawn)
 
 
 class TestWords:

@@ -110,7 +110,7 @@ class TestHostileTexts:
     def test_stay_texts(self, make, where):
         # All items in one conflict, so that each hostile text stands in the HTML and in the data.
         given, books = np.zeros((len(HOSTILE), 1)), [np.zeros((4, 1)), np.zeros((4, 1))]
-        plain = make(given, books)
+        plain = make(given, books, **{where: "plain" if where == "title" else ["plain"] * 9})
         tags = Counter(tag for tag, _, _ in plain.elements)
         for text in HOSTILE if where == "title" else [None]:
             page = make(given, books, **{where: HOSTILE if text is None else text})

@@ -16,6 +16,9 @@ HEIGHT = 230
 FOOT = 42
 """Units below the axis: labels of the ticks, then of the axis."""
 
+COLOURS = 8
+"""Classes s0, s1, … of the style sheet."""
+
 Point = tuple[float, float]
 
 
@@ -69,9 +72,11 @@ def _box(x: float, y: float, width: float, height: float, kind: str, title: str)
     )
 
 
-def _y_axis(high: float, label: str) -> tuple[list[str], float]:
+def _y_axis(high: float, label: str, least_step: float = 0) -> tuple[list[str], float]:
     """Draw grid, ticks and label; return them and the value at the top."""
     marks = ticks(high)
+    if marks[1] < least_step:
+        marks = [least_step * count for count in range(math.ceil(high / least_step) + 1)]
     body = []
     for mark in marks:
         y = _height(mark, marks[-1])
@@ -113,7 +118,7 @@ def lines(
     for number, (label, points) in enumerate(series):
         path = " ".join(f"{LEFT + across * x / 100:.1f},{_height(y, top):.1f}" for x, y in points)
         body.append(
-            f'<polyline class="line {_colour(range(6), number)}" points="{path}">'
+            f'<polyline class="line {_colour(range(COLOURS), number)}" points="{path}">'
             f"<title>{escape(label)}</title></polyline>"
         )
     body.append(_x_label(x_label))
@@ -128,10 +133,12 @@ def columns(
     x_label: str,
     y_label: str,
     unit: str = "",
-    colours: Sequence[int] = range(6),
+    colours: Sequence[int] = range(COLOURS),
 ) -> str:
     """Draw upright bars, side by side in each category."""
-    body, top = _y_axis(max((max(values) for _, values in series), default=1), y_label)
+    heights = [value for _, values in series for value in values]
+    whole = all(value == int(value) for value in heights)
+    body, top = _y_axis(max(heights, default=1), y_label, least_step=1 if whole else 0)
     across = (WIDTH - RIGHT - LEFT) / max(len(categories), 1)
     wide = across * (0.96 if len(categories) > 12 else 0.76) / max(len(series), 1)
     every = -(-max(map(len, categories), default=1) * len(categories) // 48)
@@ -155,7 +162,7 @@ def rows(
     *,
     x_label: str,
     unit: str = "",
-    colours: Sequence[int] = range(6),
+    colours: Sequence[int] = range(COLOURS),
 ) -> str:
     """Draw lying bars made of parts: a label, (part, value) pairs and a text above its end."""
     high = max((sum(value for _, value in parts) for _, parts, _ in bars), default=1)
@@ -182,13 +189,14 @@ def boxes(
     spreads: Sequence[tuple[str, Spread]],
     *,
     x_label: str,
-    colours: Sequence[int] = range(6),
+    colours: Sequence[int] = range(COLOURS),
 ) -> str:
     """Draw a box from 25 to 75 %, whiskers from 5 to 95 %, the median and the mean per row."""
-    low = min((min(spread.low, 0) for _, spread in spreads), default=0)
-    marks = ticks(max((max(spread.high, spread.mean) for _, spread in spreads), default=1))
-    if low < 0:
-        marks = [-mark for mark in ticks(-low)[:0:-1]][-1:] + marks
+    low = min(min(spread.low, spread.mean, 0) for _, spread in spreads)
+    high = max(max(spread.high, spread.mean, 0) for _, spread in spreads)
+    high = high if high > low else 1.0
+    step = ticks(max(high, -low))[1]
+    marks = [step * count for count in range(math.floor(low / step), math.ceil(high / step) + 1)]
     left, pitch = 62, 46
     across = WIDTH - left - RIGHT - 6
     foot = TOP + pitch * len(spreads) + 4

@@ -9,14 +9,14 @@ from typing import Any
 
 from puresid.report.collect import ConflictGroup, PrefixLoad, ReportFigures
 from puresid.report.pack import Labels
-from puresid.report.plots import boxes, columns, lines, rows, short
+from puresid.report.plots import COLOURS, boxes, columns, lines, rows, short
 
 MOST_LOADS = 3
 NONE = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 # Classes s0, s1, … of the style sheet: a method has the same colour in every plot.
-COLOURS = {"nearest": 0, "suffix": 1, "ecm": 2, "rrs": 3}
+OF_METHOD = {"nearest": 0, "suffix": 1, "ecm": 2, "rrs": 3}
 PARTS = (0, 5)
 STAGES = (5, 4, 1, 3, 0, 2)
 
@@ -77,7 +77,7 @@ def headline(figures: ReportFigures) -> str:
         ),
         (
             "capacity",
-            f"{figures.capacity:,}" if figures.capacity < 1e9 else short(figures.capacity),
+            f"{figures.capacity:,}" if figures.capacity < 1e12 else short(figures.capacity),
             f"{sizes_text(figures)} SIDs",
         ),
         ("load", share(figures.load), "items ÷ capacity"),
@@ -121,7 +121,7 @@ def _figure(
     plot: str,
     numbers: str,
     legend: Sequence[str] = (),
-    colours: Sequence[int] = range(6),
+    colours: Sequence[int] = range(COLOURS),
 ) -> str:
     keys = "".join(
         f'<li><i class="s{colours[number % len(colours)]}"></i>{escape(label)}</li>'
@@ -154,7 +154,7 @@ def _conflicts(figures: ReportFigures) -> str:
         for of in figures.methods
     ]
     says = "Items whose first tokens some other item has too; all tokens of a SID are the last bar."
-    colours = [COLOURS[of.method] for of in figures.methods]
+    colours = [OF_METHOD[of.method] for of in figures.methods]
     plot = columns(
         title,
         categories,
@@ -204,7 +204,7 @@ def _extra(figures: ReportFigures) -> str:
         ]
         for name, of in spreads
     ]
-    colours = [COLOURS[name] for name, _ in spreads]
+    colours = [OF_METHOD[name] for name, _ in spreads]
     plot = boxes(title, spreads, x_label="extra squared distance", colours=colours)
     head = ("method", "mean", "5 %", "25 %", "median", "75 %", "95 %", "largest")
     return _figure(title, says, plot, table(head, body, title))
@@ -221,7 +221,7 @@ def _stages(figures: ReportFigures) -> str:
     for of in methods:
         counts = dict(of.stages)
         parts = [(name, 100 * counts.get(name, 0) / of.moved) for name in names]
-        told = [f"{name} {value:.3g} %" for name, value in parts if value > 0]
+        told = [f"{name}: {value:.3g} %" for name, value in parts if value > 0]
         bars.append((of.method, parts, ", ".join(told)))
         body.append([of.method, *(f"{counts.get(name, 0):,}" for name in names)])
     plot = rows(title, bars, x_label="% of the items moved", unit=" %", colours=STAGES)
@@ -354,17 +354,19 @@ def groups(figures: ReportFigures, labels: Labels) -> str:
 def _group(group: ConflictGroup, labels: Labels, is_open: bool) -> str:
     body = "".join(
         f'<tr><th scope="row"><a class="sid" href="#tree" data-sid="{sid_text(of.sid)}">'
-        f"{sid_text(of.sid)}</a></th><td>{escape(labels.key(of.row))}</td>"
-        f'<td class="text">{escape(labels.text(of.row))}</td><td>{of.how}</td>'
-        f'<td class="number">{digits(of.distortion)}</td>'
+        f'{sid_text(of.sid)}</a></th><td class="key">{escape(labels.key(of.row))}</td>'
+        + ("" if labels.texts is None else f'<td class="text">{escape(labels.text(of.row))}</td>')
+        + f'<td>{of.how}</td><td class="number">{digits(of.distortion)}</td>'
         f'<td class="number">{digits(of.distortion - of.nearest_distortion)}</td></tr>'
         for of in group.members
     )
     more = group.items - len(group.members)
-    head = "".join(
-        f'<th scope="col">{name}</th>'
-        for name in ("SID", "key", "text", "how", "distortion", "extra")
+    names = (
+        *("SID", "row" if labels.keys is None else "key"),
+        *(() if labels.texts is None else ("text",)),
+        *("how", "distortion", "extra"),
     )
+    head = "".join(f'<th scope="col">{name}</th>' for name in names)
     name = f"Items whose nearest SID is {sid_text(group.sid)}"
     return (
         f"<details{' open' if is_open else ''}><summary><span class='sid'>{sid_text(group.sid)}"
