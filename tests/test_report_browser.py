@@ -77,6 +77,7 @@ class TestTree:
         said = grid.evaluate("document.querySelector(\"[aria-label^='2-1-3:']\").innerText")
         assert said.split("\n")[0] == "2-1-3"
         assert "K213" in said
+        assert "<b>text 213</b>" in said
         assert "nearest, squared distance 0" in said
         grid.click("#root > li:nth-child(3) > .node")
         assert entries(grid) == [f"{a}: 16 items of 16" for a in range(4)]

@@ -166,7 +166,9 @@ class TestSize:
         assert found["texts"] == [cut(text, width) for text in texts]
         assert f"100,000 of 100,000 texts are cut to {width} characters" in page.text()
 
-    def test_what_does_not_fit_is_left_out_and_said(self, make, monkeypatch, tmp_path):
+    def test_what_does_not_fit_is_left_out_and_said(
+        self, make, monkeypatch, tmp_path, vectors, codebooks
+    ):
         keys = [f"{row:0100d}" if row < 3 else str(row) for row in range(200)]
         texts = [" ".join(str(row * place % 1009) for place in range(99)) for row in range(200)]
         whole = make(keys=keys, texts=texts)
@@ -183,7 +185,11 @@ class TestSize:
         assert listed in (50, 100)
         assert data["figures"] == whole.data()["figures"]
         assert f"The list holds {listed} of the 200 items, chosen at random" in page.text()
-        assert len(items_of(page)["rows"]) == listed
+        found = items_of(page)
+        sids = puresid.assign(vectors, codebooks).sids[found["rows"]].tolist()
+        assert len(found["rows"]) == listed
+        assert sids == sorted(sids)
+        assert found["texts"][0] == cut(texts[min(found["rows"])], len(found["texts"][0]))
         assert items_of(page)["rows"] != items_of(make(random_state=1))["rows"]
 
     def test_a_page_without_room_for_an_item(self, make, monkeypatch):
