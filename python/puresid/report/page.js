@@ -2,7 +2,7 @@
 // The tree of prefixes and its search. Items lie in order of their SIDs, so that those of a prefix
 // are a range [low, high), and a node of the tree is {depth, low, high}.
 
-const CHUNK = 200; // children drawn at a time
+const CHUNK = 256; // children drawn at a time
 const HITS = 50;
 
 const element = (name, attributes = {}, ...children) => {
