@@ -14,6 +14,7 @@ from puresid.config import build_config
 from puresid.encoder import Encoder
 from puresid.formats import export, import_sids, load_codebooks, new_tokens, token_strings
 from puresid.quantizers import RQKMeans
+from puresid.report import report
 from puresid.sources import Batches, VectorSource
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "import_sids",
     "load_codebooks",
     "new_tokens",
+    "report",
     "token_strings",
 ]
 

@@ -1,4 +1,5 @@
 """The command line: ``puresid fit``, ``assign``, ``inspect``, ``demo``, ``convert``, ``export``.
+"""The command line: ``puresid fit``, ``assign``, ``inspect``, ``report`` and ``demo``.
 
 Results go to stdout, errors and progress to stderr. Exit codes: 0 done, 2 bad input, 3 more items
 than SIDs, 5 a file that is cut short or damaged, 130 interrupted. A command imports for itself what
@@ -27,6 +28,7 @@ from puresid.cli.options import (
     read_sizes,
     read_tiers,
 )
+from puresid.cli.report import report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -271,3 +273,4 @@ def _prefix_line(prefix: Sequence[Any] | NDArray[Any], count: int) -> str:
 
 main.add_command(convert)
 main.add_command(export)
+main.add_command(report)
