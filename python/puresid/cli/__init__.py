@@ -1,5 +1,4 @@
-"""The command line: ``puresid fit``, ``assign``, ``inspect``, ``demo``, ``convert``, ``export``.
-"""The command line: ``puresid fit``, ``assign``, ``inspect``, ``report`` and ``demo``.
+"""The command line, ``puresid``: one function, or one module beside this one, per command.
 
 Results go to stdout, errors and progress to stderr. Exit codes: 0 done, 2 bad input, 3 more items
 than SIDs, 5 a file that is cut short or damaged, 130 interrupted. A command imports for itself what
