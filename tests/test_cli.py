@@ -79,7 +79,7 @@ class TestProgram:
     @pytest.mark.parametrize("flag", ["-h", "--help"])
     def test_help_names_the_commands(self, flag):
         output = run(flag)
-        for command in ("fit", "assign", "inspect", "demo"):
+        for command in ("fit", "assign", "inspect", "demo", "report"):
             assert f"\n  {command} " in output
             assert run(command, flag).startswith(f"Usage: main {command}")
 

@@ -1,5 +1,6 @@
 """The demo: an honest catalogue, vectors that repeat, and a report that fits a terminal."""
 
+import importlib.util
 import json
 import os
 import subprocess
@@ -10,10 +11,13 @@ import numpy as np
 import pytest
 
 import puresid
+import report_standin
 from puresid import _docs
 from puresid._docs import Entry, standard_library, text_vectors
 from puresid.demo import METHODS, run_demo
 from puresid.files import read_sids, read_vectors
+from puresid.report.pack import KEY_WIDTH, cut
+from report_page import Page, items_of
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +29,10 @@ def entries():
 def demo(tmp_path_factory):
     """Run the demo once; return its folder and what it said."""
     lines = []
-    folder = run_demo(tmp_path_factory.mktemp("demo") / "new" / "folder", echo=lines.append)
+    with pytest.MonkeyPatch.context() as patch:
+        if importlib.util.find_spec("puresid.judging") is None:
+            patch.setitem(sys.modules, "puresid.judging", report_standin.module())
+        folder = run_demo(tmp_path_factory.mktemp("demo") / "new" / "folder", echo=lines.append)
     return folder, lines
 
 
@@ -140,6 +147,7 @@ class TestRun:
         assert sorted(path.name for path in folder.iterdir()) == [
             "codebooks.safetensors",
             "items.json",
+            "report.html",
             "sids.index.json",
             "sids.npy",
             "vectors.npy",
@@ -152,6 +160,15 @@ class TestRun:
         assert [item["item"] for item in items] == [entry.key for entry in standard_library()]
         np.testing.assert_array_equal(sids, puresid.assign(vectors, codebooks).sids)
         np.testing.assert_array_equal(sids, read_sids(folder / "sids.index.json"))
+
+    def test_writes_a_page_about_them(self, demo):
+        folder, _ = demo
+        page = Page(folder / "report.html")
+        items = json.loads((folder / "items.json").read_text(encoding="utf-8"))
+        found = items_of(page)
+        assert found["keys"] == [cut(item["item"], KEY_WIDTH) for item in items]
+        np.testing.assert_array_equal(found["sids"], read_sids(folder / "sids.npy"))
+        assert page.all("h1")[0][2].startswith("The documentation of Python 3.")
 
     def test_one_table_of_every_method(self, demo):
         folder, lines = demo
@@ -193,7 +210,7 @@ class TestRun:
 
     def test_names_its_folder_last(self, demo):
         folder, lines = demo
-        assert f"Written to {folder}:" in lines[-5:]
+        assert f"Written to {folder}:" in lines[-6:]
         assert lines[-1] == f"  puresid inspect {folder / 'sids.npy'}"
 
     def test_a_folder_that_is_a_file_is_refused_before_the_work(self, tmp_path):

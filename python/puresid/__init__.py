@@ -12,7 +12,9 @@ from puresid.codebooks import Codebooks
 from puresid.columns import ArrowVectors, ParquetVectors
 from puresid.config import build_config
 from puresid.encoder import Encoder
+from puresid.formats import export, import_sids, load_codebooks, new_tokens, token_strings
 from puresid.quantizers import RQKMeans
+from puresid.report import report
 from puresid.sources import Batches, VectorSource
 
 __all__ = [
@@ -29,6 +31,12 @@ __all__ = [
     "__version__",
     "assign",
     "build_config",
+    "export",
+    "import_sids",
+    "load_codebooks",
+    "new_tokens",
+    "report",
+    "token_strings",
 ]
 
 if hasattr(_os, "register_at_fork"):

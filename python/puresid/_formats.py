@@ -103,6 +103,43 @@ def check_letters(path: PathLike, n_levels: int) -> None:
         )
 
 
+def checked_sids(sids: Array, where: str) -> Array:
+    """Return SIDs as a matrix of uint16 or uint32.
+
+    Parameters
+    ----------
+    sids : ndarray of integers, shape (N, L)
+        Tokens from 0 to 2**32 - 1.
+    where : str
+        How errors call them.
+
+    Returns
+    -------
+    ndarray of uint16 or uint32, shape (N, L)
+        As they are where they are of these types already, else the smaller that holds them.
+
+    Raises
+    ------
+    ValueError
+        It is not a matrix of integers, or a token is out of range (naming its place).
+    """
+    if sids.ndim != 2 or sids.shape[1] == 0 or sids.dtype.kind not in "iu":
+        raise ValueError(
+            f"{where}: shape {sids.shape} and type {sids.dtype}; SIDs are a matrix of integers, "
+            "one row per item and one column per level"
+        )
+    if sids.dtype in (np.uint16, np.uint32) and sids.dtype.isnative:
+        return sids
+    lowest, highest = (int(sids.min()), int(sids.max())) if sids.size else (0, 0)
+    if lowest < 0 or highest > 0xFFFF_FFFF:
+        wrong = lowest if lowest < 0 else highest
+        row, level = np.argwhere(sids == wrong)[0]
+        raise ValueError(
+            f"{where}: row {row}, level {level} has token {wrong}; tokens go from 0 to 2**32 - 1"
+        )
+    return sids.astype(np.uint16 if highest <= 0xFFFF else np.uint32)
+
+
 def write_index_json(handle: IO[bytes], sids: Array) -> None:
     """Write ``{"0": ["<a_183>", "<b_70>"], …}``, one item to a line.
 

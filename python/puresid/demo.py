@@ -50,8 +50,9 @@ def run_demo(
     Parameters
     ----------
     folder : str or path
-        Where to write ``vectors.npy``, ``items.json``, ``codebooks.safetensors``, ``sids.npy`` and
-        ``sids.index.json``. Made if need be; files of these names in it are replaced.
+        Where to write ``vectors.npy``, ``items.json``, ``codebooks.safetensors``, ``sids.npy``,
+        ``sids.index.json`` and ``report.html``. Made if need be; files of these names in it are
+        replaced.
     threads : int, optional
         As for `puresid.assign`.
     echo : callable
@@ -69,7 +70,7 @@ def run_demo(
     OSError
         The folder cannot be made or written to.
     """
-    from puresid import RQKMeans, assign
+    from puresid import RQKMeans, assign, report
 
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -96,7 +97,18 @@ def run_demo(
     _show_table(results, times, echo)
     _show_neighbours(entries, results[SHOWN], echo)
     _show_conflict(entries, results["nearest"], results[SHOWN], echo)
-    _write(folder, entries, vectors, codebooks, results[SHOWN], echo)
+    _write(folder, entries, vectors, codebooks, results[SHOWN])
+    report(
+        vectors,
+        codebooks,
+        folder / "report.html",
+        methods=METHODS,
+        keys=[entry.key for entry in entries],
+        texts=[entry.headline for entry in entries],
+        title=f"The documentation of Python {platform.python_version()}",
+        threads=threads,
+    )
+    _say_what_is_there(folder, echo)
     return folder
 
 
@@ -214,7 +226,6 @@ def _write(
     vectors: NDArray[np.float32],
     codebooks: Codebooks,
     result: Assignment,
-    echo: Callable[[str], object],
 ) -> None:
     with atomic_write(folder / "vectors.npy") as handle:
         np.lib.format.write_array(handle, vectors, allow_pickle=False)
@@ -224,10 +235,14 @@ def _write(
     codebooks.save(folder / "codebooks.safetensors")
     write_sids(folder / "sids.npy", result.sids)
     write_sids(folder / "sids.index.json", result.sids)
+
+
+def _say_what_is_there(folder: Path, echo: Callable[[str], object]) -> None:
     echo("")
     echo(f"Written to {folder}:")
-    echo("  vectors.npy  items.json  codebooks.safetensors  sids.npy  sids.index.json")
+    echo("  vectors.npy  items.json  codebooks.safetensors  sids.npy  sids.index.json  report.html")
     echo("Next:")
+    echo("  open report.html in a browser: figures, plots and all SIDs as a tree")
     echo(f"  puresid inspect {folder / 'sids.npy'}")
 
 

@@ -19,6 +19,7 @@ from puresid._formats import (
     CorruptFileError,
     PathLike,
     check_letters,
+    checked_sids,
     import_pyarrow,
     read_index_json,
     sid_table,
@@ -158,10 +159,10 @@ def read_sids(path: PathLike) -> Array:
     """
     suffix = _suffix(path, SID_SUFFIXES)
     if suffix == ".parquet":
-        return _checked_sids(read_parquet(path, "sid", "tokens"), str(path))
+        return checked_sids(read_parquet(path, "sid", "tokens"), str(path))
     if suffix == ".npy":
-        return np.array(_checked_sids(read_npy(path), str(path)))
-    return _checked_sids(read_index_json(path), str(path))
+        return np.array(checked_sids(read_npy(path), str(path)))
+    return checked_sids(read_index_json(path), str(path))
 
 
 def write_sids(
@@ -195,7 +196,7 @@ def write_sids(
         The file cannot be written; what stood at `path` before is then still there.
     """
     suffix = _suffix(path, SID_SUFFIXES)
-    sids = _checked_sids(np.asarray(sids), "sids")
+    sids = checked_sids(np.asarray(sids), "sids")
     for name, values in (("stages", stages), ("distortion", distortion)):
         if values is not None and np.shape(values) != (len(sids),):
             raise ValueError(
@@ -324,21 +325,3 @@ def _suffix(path: PathLike, known: tuple[str, ...]) -> str:
         if name.endswith(suffix):
             return suffix
     raise ValueError(f"{path} has an unknown ending; the known ones are {', '.join(known)}")
-
-
-def _checked_sids(sids: Array, where: str) -> Array:
-    if sids.ndim != 2 or sids.shape[1] == 0 or sids.dtype.kind not in "iu":
-        raise ValueError(
-            f"{where}: shape {sids.shape} and type {sids.dtype}; SIDs are a matrix of integers, "
-            "one row per item and one column per level"
-        )
-    if sids.dtype in (np.uint16, np.uint32) and sids.dtype.isnative:
-        return sids
-    lowest, highest = (int(sids.min()), int(sids.max())) if sids.size else (0, 0)
-    if lowest < 0 or highest > 0xFFFF_FFFF:
-        wrong = lowest if lowest < 0 else highest
-        row, level = np.argwhere(sids == wrong)[0]
-        raise ValueError(
-            f"{where}: row {row}, level {level} has token {wrong}; tokens go from 0 to 2**32 - 1"
-        )
-    return sids.astype(np.uint16 if highest <= 0xFFFF else np.uint32)
