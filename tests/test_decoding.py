@@ -94,7 +94,7 @@ def test_a_trie_survives_a_file(tmp_path):
     data = (tmp_path / "t.safetensors").read_bytes()
     for damaged in (data[:-3], data[:20], b"", data.replace(b"sizes", b"sises")):
         (tmp_path / "d.safetensors").write_bytes(damaged)
-        with pytest.raises(ValueError, match="d.safetensors holds no trie"):
+        with pytest.raises(ValueError, match="holds no trie"):
             SidTrie.load(tmp_path / "d.safetensors")
 
 

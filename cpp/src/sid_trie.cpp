@@ -28,13 +28,21 @@ std::size_t LeafSet::before(std::size_t leaf) const noexcept {
   return count + static_cast<std::size_t>(std::popcount(words_[last] & ((std::uint64_t{1} << leaf % 64) - 1)));
 }
 
-SidTrie::SidTrie(std::vector<std::size_t> sizes, MatrixView<const Token> sids) : layout_(std::move(sizes)) {
-  if (levels() == 0) throw std::invalid_argument("sizes is empty; at least one level is needed");
-  for (std::size_t level = 0; level < levels(); ++level) {
-    if (layout_.size(level) > 0) continue;
+namespace {
+
+SidLayout checked_layout(std::vector<std::size_t> sizes) {
+  if (sizes.empty()) throw std::invalid_argument("sizes is empty; at least one level is needed");
+  for (std::size_t level = 0; level < sizes.size(); ++level) {
+    if (sizes[level] > 0) continue;
     throw std::invalid_argument("sizes[" + std::to_string(level) + "] is 0; at least 1 is needed");
   }
-  keys_ = sorted_keys(sids);
+  return SidLayout(std::move(sizes));
+}
+
+}  // namespace
+
+SidTrie::SidTrie(std::vector<std::size_t> sizes, MatrixView<const Token> sids)
+    : layout_(checked_layout(std::move(sizes))), keys_(sorted_keys(sids)) {
   build();
 }
 

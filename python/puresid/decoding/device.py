@@ -41,7 +41,8 @@ class DeviceTrie:
             counts = np.concatenate([[0], np.cumsum(live.members)])
         for depth in range(trie.n_levels):
             tokens, first_child, _ = trie.rows(depth)
-            children = np.diff(first_child.astype(np.int64))
+            starts = first_child.astype(np.int64)
+            children = starts[1:] - starts[:-1]
             parents = np.repeat(np.arange(len(children)), children)
             alive = np.ones(len(tokens), dtype=np.bool_)
             if counts is not None:

@@ -60,7 +60,8 @@ def score_sids(
     scores = np.zeros(len(prefixes))
     for depth in range(trie.n_levels):
         tokens, first_child, _ = trie.rows(depth)
-        parents = np.repeat(np.arange(len(prefixes)), np.diff(first_child.astype(np.int64)))
+        starts = first_child.astype(np.int64)
+        parents = np.repeat(np.arange(len(prefixes)), starts[1:] - starts[:-1])
         steps = []
         for first in range(0, len(prefixes), batch_size):
             block = prefixes[first : first + batch_size]
@@ -71,8 +72,7 @@ def score_sids(
         by_parent = np.concatenate(steps) if steps else np.empty((0, trie.sizes[depth]))
         gained = by_parent[parents, tokens]
         if normalize == "children" and len(parents) > 0:
-            starts = first_child[:-1].astype(np.int64)
-            gained = gained - np.logaddexp.reduceat(gained, starts)[parents]
+            gained = gained - np.logaddexp.reduceat(gained, starts[:-1])[parents]
         scores = scores[parents] + gained
         ids = vocabulary.ids[depth][tokens]
         prefixes = np.concatenate([prefixes[parents], ids[:, None]], axis=1)
