@@ -12,6 +12,16 @@ from puresid.codebooks import Codebooks
 from puresid.columns import ArrowVectors, ParquetVectors
 from puresid.config import build_config
 from puresid.encoder import Encoder
+from puresid.judging import (
+    Interval,
+    LevelEvaluation,
+    NeighbourAgreement,
+    Plan,
+    PlannedSetting,
+    SidEvaluation,
+    evaluate_sids,
+    plan,
+)
 from puresid.quantizers import RQKMeans
 from puresid.sources import Batches, VectorSource
 
@@ -23,12 +33,20 @@ __all__ = [
     "CapacityError",
     "Codebooks",
     "Encoder",
+    "Interval",
+    "LevelEvaluation",
+    "NeighbourAgreement",
     "ParquetVectors",
+    "Plan",
+    "PlannedSetting",
     "RQKMeans",
+    "SidEvaluation",
     "VectorSource",
     "__version__",
     "assign",
     "build_config",
+    "evaluate_sids",
+    "plan",
 ]
 
 if hasattr(_os, "register_at_fork"):

@@ -1,4 +1,4 @@
-"""The command line: ``puresid fit``, ``assign``, ``inspect`` and ``demo``.
+"""The command line: ``puresid fit``, ``assign``, ``inspect``, ``demo``, ``plan`` and ``judge``.
 
 Results go to stdout, errors and progress to stderr. Exit codes: 0 done, 2 bad input, 3 more items
 than SIDs, 5 a file that is cut short or damaged, 130 interrupted. A command imports for itself what
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from puresid.cli.judge import judge as _judge
 from puresid.cli.options import (
     CODEBOOK_SUFFIXES,
     COLUMN,
@@ -26,6 +27,7 @@ from puresid.cli.options import (
     read_sizes,
     read_tiers,
 )
+from puresid.cli.plan import plan as _plan
 
 if TYPE_CHECKING:
     import numpy as np
@@ -256,3 +258,7 @@ def _describe_sids(sids: NDArray[Any], most: int = 3) -> list[str]:
 def _prefix_line(prefix: Sequence[Any] | NDArray[Any], count: int) -> str:
     tokens = " ".join(f"{token:>5}" for token in prefix)
     return f"    {tokens:<20}  {count:,} item{'' if count == 1 else 's'}"
+
+
+main.add_command(_plan)
+main.add_command(_judge)

@@ -1,0 +1,222 @@
+"""From conflicts in small samples to those of a whole catalogue.
+
+Let items fall on `C` SIDs with probabilities ``p_c``. If these scatter as a gamma distribution with
+squared coefficient of variation ``v``, the items on a SID are negative binomial, and of ``N`` items
+``C (1 - (1 + v N / C) ** (-1 / v))`` have distinct SIDs in the mean: the classical occupancy curve
+for ``v = 0``, and any amount of crowding above. Inverted, a measured conflict rate says `v`. Its
+logarithm ``y = log(1 + v) = log(C sum(p_c ** 2))`` is the *crowding*: how much likelier two items
+meet than if all SIDs were equally likely.
+
+Crowding depends on the number of codewords K and, because codebooks that are trained on few rows
+follow their noise, on the rows per codeword ``r = N / K``. Fits on parts of a sample at many K give
+it at many (K, r), and
+
+    y(K, r) = log(A exp(g) + B (K / 64) ** p exp(0.3 g)),    g = G (10 / r) ** h
+
+carries it over: A is how unevenly the levels fill, B and p are groups of near-equal items, which
+no codebook tells apart and whose share grows with the capacity, g is the noise of training. The
+five parameters are fitted by least squares with priors (Levenberg-Marquardt on a posterior that is
+taken as normal around its mode).
+
+Sources: the curve is that of Ewens-type occupancy models, as Chao & Bunge, "Estimating the number
+of species in a stochastic abundance model", Biometrics 2002; for the fit, Marquardt 1963. The form
+in (K, r) is our own.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from puresid.judging.results import Interval
+
+Wide = npt.NDArray[np.float64]
+
+MIDDLE_SIZE = 64
+MIDDLE_ROWS = 10
+NOISE_OF_NEAR_EQUAL = 0.3
+LEAST_ROWS_PER_CODEWORD = 8
+LEAST_REPEATS = 3
+"""Measurements from fewer items in conflict say little and are left out."""
+
+RELATIVE_ERROR = 0.03
+"""Between fits from different seeds, of the odds of a conflict."""
+
+MODEL_ERROR = 0.15
+"""Of the crowding, by which the form misses what it is fitted to."""
+
+MODEL_ERROR_BEYOND = 0.25
+"""More of it per factor e of codebook size beyond the largest that was fitted."""
+
+Z95 = 1.959964
+
+
+def conflict_rate(load: Wide, crowding: Wide) -> Wide:
+    """Return the share of items that find their SID taken.
+
+    Parameters
+    ----------
+    load : ndarray
+        Items over capacity, above 0.
+    crowding : ndarray
+        ``log(1 + v)``, at least 0.
+    """
+    v = np.maximum(np.expm1(np.clip(crowding, 0, 60)), 1e-9)
+    rate: Wide = 1 + np.expm1(-np.log1p(load * v) / v) / load
+    return np.clip(rate, 0, 1)
+
+
+def crowding_of(rate: Wide, load: Wide) -> Wide:
+    """Invert `conflict_rate`, by bisection; 0 where even use of the SIDs has more conflicts."""
+    low, high = np.zeros_like(rate), np.full_like(rate, 40.0)
+    for _ in range(60):
+        middle = (low + high) / 2
+        above = conflict_rate(load, middle) > rate
+        high = np.where(above, middle, high)
+        low = np.where(above, low, middle)
+    found: Wide = (low + high) / 2
+    return found
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """A conflict rate: the mean of `repeats` fits of `size` codewords a level to `items` rows."""
+
+    items: int
+    size: int
+    rate: float
+    repeats: int
+
+
+def usable(measured: Sequence[Measurement]) -> list[Measurement]:
+    """Leave out what says nothing or misleads.
+
+    Few rows per codeword or few conflicts; and, among fits to equally many rows, all from the size
+    on at which conflicts grow with the codebook: from there, codewords follow single rows, and all
+    others share the few that are left.
+    """
+    kept = []
+    for items in sorted({one.items for one in measured}):
+        last = math.inf
+        for one in sorted((m for m in measured if m.items == items), key=lambda m: m.size):
+            if one.items < LEAST_ROWS_PER_CODEWORD * one.size:
+                break
+            if one.rate > last and last < 0.9 and one.rate * items > 30:
+                break
+            last = one.rate
+            if one.rate * items * one.repeats >= LEAST_REPEATS and one.rate < 0.97:
+                kept.append(one)
+    return kept
+
+
+def _crowding(parameters: Wide, items: Wide, size: Wide) -> Wide:
+    log_a, log_b, power, log_g, fall = parameters
+    noise = np.exp(log_g + fall * np.log(MIDDLE_ROWS * size / items))
+    noise = np.minimum(noise, 30)
+    even = log_a + noise
+    near = log_b + power * np.log(size / MIDDLE_SIZE) + NOISE_OF_NEAR_EQUAL * noise
+    found: Wide = np.maximum(np.logaddexp(even, near), 0)
+    return found
+
+
+class Occupancy:
+    """The crowding of a catalogue's SIDs, learnt from parts of a sample.
+
+    Parameters
+    ----------
+    measured : sequence of Measurement
+        With `levels` levels each.
+    levels : int
+    """
+
+    def __init__(self, measured: Sequence[Measurement], levels: int) -> None:
+        self._levels = levels
+        self._means = np.array([0.5, -1.0, 0.6 * levels, -1.0, 1.3])
+        self._spreads = np.array([0.7, 3.0, 0.3 * levels, 1.5, 0.4])
+        kept = usable(measured)
+        self._items = np.array([one.items for one in kept], dtype=np.float64)
+        self._sizes = np.array([one.size for one in kept], dtype=np.float64)
+        rates = np.array([one.rate for one in kept])
+        load = self._items / self._sizes**levels
+        self._crowding = crowding_of(rates, load)
+        slope = self._slope(load, self._crowding)
+        # Fits to the same rows share their chance: only those to other rows add to the evidence.
+        whole = self._items == self._items.max(initial=0)
+        parts = np.where(whole, 1, [one.repeats for one in kept])
+        variance = rates * (1 - rates) / (self._items * parts)
+        variance += (RELATIVE_ERROR * rates * (1 - rates)) ** 2
+        self._errors = np.sqrt(variance / slope**2 + MODEL_ERROR**2)
+        self._parameters, self._covariance = self._fit()
+
+    @staticmethod
+    def _slope(load: Wide, crowding: Wide) -> Wide:
+        step = 1e-3
+        change = conflict_rate(load, crowding + step) - conflict_rate(load, crowding)
+        return np.maximum(change / step, 1e-12)
+
+    def _misfit(self, parameters: Wide) -> Wide:
+        expected = _crowding(parameters, self._items, self._sizes)
+        return np.concatenate(
+            [(expected - self._crowding) / self._errors, (parameters - self._means) / self._spreads]
+        )
+
+    def _descend(self, parameters: Wide) -> tuple[float, Wide, Wide]:
+        """Levenberg-Marquardt; returns the loss, the parameters and their covariance."""
+        misfit = self._misfit(parameters)
+        loss, damping = float(misfit @ misfit), 1e-2
+        count = len(parameters)
+        hessian = np.eye(count)
+        for _ in range(200):
+            slopes = [
+                (self._misfit(parameters + 1e-5 * unit) - misfit) / 1e-5 for unit in np.eye(count)
+            ]
+            jacobian = np.stack(slopes, axis=1)
+            hessian = jacobian.T @ jacobian
+            damped = hessian + damping * np.diag(np.diag(hessian))
+            tried = parameters - np.linalg.solve(damped, jacobian.T @ misfit)
+            there = self._misfit(tried)
+            gain = loss - float(there @ there)
+            if gain > 0:
+                parameters, misfit = tried, there
+                loss -= gain
+                damping = max(damping / 3, 1e-9)
+                if gain < 1e-6 * loss:
+                    break
+            else:
+                damping *= 4
+                if damping > 1e8:
+                    break
+        return loss, parameters, np.asarray(np.linalg.inv(hessian), dtype=np.float64)
+
+    def _fit(self) -> tuple[Wide, Wide]:
+        starts = []
+        for log_b in (-4.0, -1.0, 1.0):
+            start = self._means.copy()
+            start[1] = log_b
+            starts.append(self._descend(start))
+        _, parameters, covariance = min(starts, key=lambda found: found[0])
+        return parameters, covariance
+
+    def predict(self, items: int, size: int) -> Interval:
+        """Return the conflict rate of `items` with `size` codewords a level, trained on them."""
+        n, k = np.array([float(items)]), np.array([float(size)])
+        load = n / k**self._levels
+        crowding = _crowding(self._parameters, n, k)
+        slopes = np.array(
+            [
+                float(_crowding(self._parameters + 1e-5 * unit, n, k)[0] - crowding[0]) / 1e-5
+                for unit in np.eye(len(self._parameters))
+            ]
+        )
+        rate = conflict_rate(load, crowding)
+        chance = rate * (1 - rate) / n / self._slope(load, crowding) ** 2
+        # Each level adds its own codebook to what the form must get right.
+        beyond = max(0.0, math.log(size / self._sizes.max(initial=LEAST_ROWS_PER_CODEWORD)))
+        form = MODEL_ERROR * max(1, self._levels - 1) + MODEL_ERROR_BEYOND * beyond
+        half = Z95 * np.sqrt(float(slopes @ self._covariance @ slopes) + form**2 + chance)
+        low, high = conflict_rate(load, crowding - half), conflict_rate(load, crowding + half)
+        return Interval(float(rate[0]), float(low[0]), float(high[0]))
