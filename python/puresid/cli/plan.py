@@ -10,18 +10,18 @@ import click
 from puresid.cli.options import COLUMN, FILE, THREADS, numbers, read_sizes
 
 
-class _Sample(click.ParamType):
-    name = "share or items"
-
-    def convert(
-        self, value: object, param: click.Parameter | None, ctx: click.Context | None
-    ) -> float | int:
-        """Read 0.2 as a share and 5000 as a number of items."""
-        text = str(value)
-        try:
-            return int(text) if text.isdigit() else float(text)
-        except ValueError:
-            self.fail(f"{text!r} is neither a share such as 0.2 nor a number of items", param, ctx)
+def _read_sample(
+    ctx: click.Context, option: click.Parameter, text: str | None
+) -> float | int | None:
+    """Read 0.2 as a share and 5000 as a number of items."""
+    if text is None:
+        return None
+    try:
+        return int(text) if text.isdigit() else float(text)
+    except ValueError:
+        raise click.BadParameter(
+            f"{text!r} is neither a share such as 0.2 nor a number of items"
+        ) from None
 
 
 def _read_levels(ctx: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
@@ -46,7 +46,7 @@ def _read_levels(ctx: click.Context, option: click.Parameter, text: str) -> tupl
 )
 @click.option(
     "--sample",
-    type=_Sample(),
+    callback=_read_sample,
     help="Share (0.2) or number (5000) of the items to read. "
     "[default: a fifth, from 200 to 10000; 1.0 measures on all]",
 )

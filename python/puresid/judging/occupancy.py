@@ -40,8 +40,11 @@ MIDDLE_SIZE = 64
 MIDDLE_ROWS = 10
 NOISE_OF_NEAR_EQUAL = 0.3
 LEAST_ROWS_PER_CODEWORD = 8
-LEAST_REPEATS = 3
-"""Measurements from fewer items in conflict say little and are left out."""
+LEAST_CONFLICTS = 3
+"""Fewer items in conflict say no more than that the rate is below this many: rule of three."""
+
+ABOVE_BOUND = 0.3
+"""How far above such a bound the crowding may well be."""
 
 RELATIVE_ERROR = 0.03
 """Between fits from different seeds, of the odds of a conflict."""
@@ -95,9 +98,9 @@ class Measurement:
 def usable(measured: Sequence[Measurement]) -> list[Measurement]:
     """Leave out what says nothing or misleads.
 
-    Few rows per codeword or few conflicts; and, among fits to equally many rows, all from the size
-    on at which conflicts grow with the codebook: from there, codewords follow single rows, and all
-    others share the few that are left.
+    Few rows per codeword; hardly an item without conflict; and, among fits to equally many rows,
+    all from the size on at which conflicts grow with the codebook: from there, codewords follow
+    single rows, and all others share the few that are left.
     """
     kept = []
     for items in sorted({one.items for one in measured}):
@@ -108,7 +111,7 @@ def usable(measured: Sequence[Measurement]) -> list[Measurement]:
             if one.rate > last and last < 0.9 and one.rate * items > 30:
                 break
             last = one.rate
-            if one.rate * items * one.repeats >= LEAST_REPEATS and one.rate < 0.97:
+            if one.rate < 0.97:
                 kept.append(one)
     return kept
 
@@ -140,16 +143,17 @@ class Occupancy:
         kept = usable(measured)
         self._items = np.array([one.items for one in kept], dtype=np.float64)
         self._sizes = np.array([one.size for one in kept], dtype=np.float64)
-        rates = np.array([one.rate for one in kept])
-        load = self._items / self._sizes**levels
-        self._crowding = crowding_of(rates, load)
-        slope = self._slope(load, self._crowding)
         # Fits to the same rows share their chance: only those to other rows add to the evidence.
         whole = self._items == self._items.max(initial=0)
-        parts = np.where(whole, 1, [one.repeats for one in kept])
-        variance = rates * (1 - rates) / (self._items * parts)
-        variance += (RELATIVE_ERROR * rates * (1 - rates)) ** 2
-        self._errors = np.sqrt(variance / slope**2 + MODEL_ERROR**2)
+        rows = self._items * np.where(whole, 1, [one.repeats for one in kept])
+        rates = np.array([one.rate for one in kept], dtype=np.float64)
+        self._bounds = rates * rows < LEAST_CONFLICTS
+        rates = np.where(self._bounds, LEAST_CONFLICTS / np.maximum(rows, 1), rates)
+        load = self._items / self._sizes**levels
+        self._crowding = crowding_of(rates, load)
+        variance = rates * (1 - rates) / rows + (RELATIVE_ERROR * rates * (1 - rates)) ** 2
+        errors = np.sqrt(variance / self._slope(load, self._crowding) ** 2 + MODEL_ERROR**2)
+        self._errors = np.where(self._bounds, ABOVE_BOUND, errors)
         self._parameters, self._covariance = self._fit()
 
     @staticmethod
@@ -160,9 +164,9 @@ class Occupancy:
 
     def _misfit(self, parameters: Wide) -> Wide:
         expected = _crowding(parameters, self._items, self._sizes)
-        return np.concatenate(
-            [(expected - self._crowding) / self._errors, (parameters - self._means) / self._spreads]
-        )
+        misses = (expected - self._crowding) / self._errors
+        misses[self._bounds & (misses < 0)] = 0
+        return np.concatenate([misses, (parameters - self._means) / self._spreads])
 
     def _descend(self, parameters: Wide) -> tuple[float, Wide, Wide]:
         """Levenberg-Marquardt; returns the loss, the parameters and their covariance."""

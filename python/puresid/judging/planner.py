@@ -23,7 +23,10 @@ SAMPLE_SHARE = 0.2
 SAMPLE_MOST = 10_000
 SAMPLE_LEAST = 200
 SMALLEST_SIZE = 6
+LARGEST_SIZE = 256
+"""Sizes up to here are fitted even where only smaller ones are asked for."""
 FULLEST = 0.5
+FEATURES = 4
 PARTS = ((1, 3), (2, 2), (4, 1), (8, 1))
 """Into how many parts the sample is cut, and how many seeds each part is fitted with."""
 
@@ -116,7 +119,7 @@ def _measure(
 
 
 def _sizes_to_fit(largest: int, rows: int) -> list[int]:
-    most = min(largest, rows // LEAST_ROWS_PER_CODEWORD)
+    most = min(max(largest, LARGEST_SIZE), rows // LEAST_ROWS_PER_CODEWORD)
     steps = int(2 * math.log2(max(1.0, most / SMALLEST_SIZE))) + 1
     return sorted({round(SMALLEST_SIZE * 2 ** (step / 2)) for step in range(steps)})
 
@@ -128,7 +131,7 @@ class _Distortions:
         kept = [place for place, value in enumerate(values) if value > 0]
         features = np.array([self._features(items[place], sizes[place]) for place in kept])
         target = np.log([values[place] for place in kept])
-        self._zero = len(kept) < features.shape[-1]
+        self._zero = len(kept) < FEATURES
         if not self._zero:
             self._weights = np.linalg.lstsq(features, target, rcond=None)[0]
 
@@ -138,7 +141,7 @@ class _Distortions:
         return [1.0, x, x * x, size / items]
 
     def predict(self, items: int, size: int) -> float:
-        if self._zero:  # vectors that the codebooks hold exactly
+        if self._zero:  # the codebooks hold the vectors exactly
             return 0.0
         return float(np.exp(np.dot(self._weights, self._features(items, size))))
 
@@ -201,9 +204,11 @@ def _recommend(
         why = f"no setting leaves {1 - FULLEST:.0%} of its SIDs free; this leaves the most"
     one = settings[best]
     rate = one.conflict_rate
+    expected = f"{rate.value:.2%} of the items"
+    if rate.low < rate.high:
+        expected += f" ({rate.low:.2%} to {rate.high:.2%} expected)"
     text = (
-        f"{one.levels} levels of {one.size}: {why}. Expected in conflict: {rate.value:.2%} of the "
-        f"items ({rate.low:.2%} to {rate.high:.2%}), at a load of {one.load:.3g}."
+        f"{one.levels} levels of {one.size}: {why}. In conflict: {expected}; load {one.load:.3g}."
     )
     if left_out:
         text += f" Left out for want of items: sizes {', '.join(map(str, left_out))}."
