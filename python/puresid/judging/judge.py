@@ -14,6 +14,7 @@ from puresid.codebooks import Codebooks, as_codebooks
 from puresid.judging.levels import (
     LevelDistortions,
     Prefixes,
+    decode,
     evaluate_level,
     find_prefixes,
     plain_codebooks,
@@ -244,7 +245,7 @@ def evaluate_sids(
     distortions = [*sums.distortion, sums.distortion[-1]]
     prefixes = find_prefixes(tokens)
     codes = prefixes[books.n_levels - 1]
-    decoded = latent.decode(levels[codes.first]).astype(np.float64)
+    decoded = np.asarray(decode(latent, levels[codes.first], books.n_levels - 1), np.float64)
     queries = np.arange(items)
     if asked < items:
         queries = np.sort(np.random.default_rng([seed, 0]).choice(items, asked, replace=False))

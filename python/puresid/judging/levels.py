@@ -13,6 +13,7 @@ from puresid.judging.results import LevelEvaluation
 
 Tokens = npt.NDArray[np.uint32]
 Floats = npt.NDArray[np.float32]
+Wide = npt.NDArray[np.float64]
 
 QUANTILES = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 
@@ -79,16 +80,20 @@ def plain_codebooks(codebooks: Codebooks, vectors: Floats, sids: Tokens) -> Code
     return Codebooks(scaled)
 
 
-def _partial(latent: Codebooks, sids: Tokens, level: int) -> Floats | None:
-    """Return what levels 0 to `level` stand for, None where they stand for no vector."""
-    if level == latent.n_levels - 1:
-        return latent.decode(sids)
+def decode(latent: Codebooks, sids: Tokens, level: int) -> Wide | None:
+    """Return what levels 0 to `level` stand for, None where they stand for no vector.
+
+    In float64: sums of float32 would tell equal distances between SIDs apart by their rounding.
+    """
+    vectors: Wide
+    last = level == latent.n_levels - 1
     if latent.space == "product":
-        return None
+        parts = [codewords[sids[:, number]] for number, codewords in enumerate(latent.levels)]
+        return np.concatenate(parts, axis=1, dtype=np.float64) if last else None
     if latent.space == "tree":
-        vectors: Floats = latent.levels[level][tuple(sids[:, : level + 1].T)]
+        vectors = latent.levels[level][tuple(sids[:, : level + 1].T)].astype(np.float64)
         return vectors
-    vectors = latent.levels[0][sids[:, 0]].copy()
+    vectors = latent.levels[0][sids[:, 0]].astype(np.float64)
     for number in range(1, level + 1):
         vectors += latent.levels[number][sids[:, number]]
     return vectors
@@ -113,7 +118,7 @@ class LevelDistortions:
     def add(self, vectors: Floats, sids: Tokens) -> None:
         """Count a block: vectors (n, D) that the codebooks quantise, SIDs (n, L)."""
         for level in range(self._latent.n_levels):
-            decoded = _partial(self._latent, sids, level)
+            decoded = decode(self._latent, sids, level)
             if decoded is None:
                 self._sums[level] = math.nan
             else:

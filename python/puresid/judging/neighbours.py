@@ -181,14 +181,18 @@ def neighbour_agreement(
 def interval_of_mean(values: Wide, items: int) -> Interval:
     """Return the mean over queries drawn without replacement, and where that over all items lies.
 
-    The normal interval with the finite population correction, cut at 0 and 1.
+    Values are shares. The normal interval with two more queries at 0 and two at 1 (Agresti & Coull
+    1998), which keeps it honest where nearly all queries agree, and with the finite population
+    correction, cut at 0 and 1.
     """
     mean = float(values.mean())
     if len(values) >= items:
         return Interval(mean, mean, mean)
-    spread = float(values.std(ddof=1)) if len(values) > 1 else 1.0
-    half = Z95 * spread * math.sqrt((1 - len(values) / items) / len(values))
-    return Interval(mean, max(0.0, mean - half), min(1.0, mean + half))
+    more = np.concatenate([values, [0.0, 0.0, 1.0, 1.0]])
+    middle = float(more.mean())
+    half = Z95 * float(more.std()) * math.sqrt((1 - len(values) / items) / len(more))
+    low, high = max(0.0, middle - half), min(1.0, middle + half)
+    return Interval(mean, min(mean, low), max(mean, high))
 
 
 def _ranks(values: Wide) -> Wide:
