@@ -185,7 +185,7 @@ def interval_of_mean(values: Wide, items: int) -> Interval:
     1998), which keeps it honest where nearly all queries agree, and with the finite population
     correction, cut at 0 and 1.
     """
-    mean = float(values.mean())
+    mean = min(1.0, float(values.mean()))
     if len(values) >= items:
         return Interval(mean, mean, mean)
     more = np.concatenate([values, [0.0, 0.0, 1.0, 1.0]])

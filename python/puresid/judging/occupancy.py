@@ -50,7 +50,7 @@ RELATIVE_ERROR = 0.03
 """Between fits from different seeds, of the odds of a conflict."""
 
 MODEL_ERROR = 0.15
-"""Of the crowding, by which the form misses what it is fitted to."""
+"""Of the crowding, by which the form misses what it is fitted to; when carried over, per level."""
 
 MODEL_ERROR_BEYOND = 0.25
 """More of it per factor e of codebook size beyond the largest that was fitted."""
@@ -218,9 +218,8 @@ class Occupancy:
         )
         rate = conflict_rate(load, crowding)
         chance = rate * (1 - rate) / n / self._slope(load, crowding) ** 2
-        # Each level adds its own codebook to what the form must get right.
         beyond = max(0.0, math.log(size / self._sizes.max(initial=LEAST_ROWS_PER_CODEWORD)))
-        form = MODEL_ERROR * max(1, self._levels - 1) + MODEL_ERROR_BEYOND * beyond
+        form = MODEL_ERROR * self._levels + MODEL_ERROR_BEYOND * beyond
         half = Z95 * np.sqrt(float(slopes @ self._covariance @ slopes) + form**2 + chance)
         low, high = conflict_rate(load, crowding - half), conflict_rate(load, crowding + half)
         return Interval(float(rate[0]), float(low[0]), float(high[0]))

@@ -111,10 +111,10 @@ def _measure(
         if shared:
             for depth in levels:
                 unique = _distinct(nearest.sids[:, :depth])
-                found[depth] = 1 - unique / len(rows), fitted.history[depth - 1][-1]
+                found[depth] = (len(rows) - unique) / len(rows), fitted.history[depth - 1][-1]
         else:
             unique = _distinct(nearest.sids)
-            found[number] = 1 - unique / len(rows), nearest.nearest_distortion
+            found[number] = (len(rows) - unique) / len(rows), nearest.nearest_distortion
     return found
 
 
