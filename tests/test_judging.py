@@ -118,13 +118,38 @@ def test_a_tree_is_decoded_by_its_prefixes():
     assert [level.distortion for level in found.levels] == pytest.approx([10 / 3, 1 / 3])
 
 
-def test_normalised_residuals_get_their_mean_lengths_back():
+def test_normalised_residuals():
+    """Distortion by each item's own lengths; decoded with their mean."""
     books = Codebooks([np.eye(2), np.eye(2) / 4], normalize_residuals=True)
-    found = evaluate_sids(
-        [[3.0, 0.0], [5.0, 0.0], [0.0, 4.0]], [[0, 0], [0, 0], [1, 0]], books, k=1
-    )
-    # Lengths 3, 5, 4: codewords of level 0 stand for 4 times themselves, nothing is left for 1.
-    assert [level.distortion for level in found.levels] == pytest.approx([2 / 3, 2 / 3])
+    vectors = np.array([[3.0, 0.5], [5.0, 0.0], [0.0, 4.0], [2.0, 2.0]], dtype=np.float32)
+    result = puresid.assign(vectors, books, "nearest")
+    found = evaluate_sids(vectors, result.sids, books, k=1)
+    assert found.distortion == pytest.approx(result.nearest_distortion, rel=1e-5)
+    lengths = np.linalg.norm(vectors.astype(float), axis=1)
+    rest = vectors - lengths[:, None] * np.eye(2)[result.sids[:, 0]]
+    assert found.levels[0].distortion == pytest.approx(np.square(rest).sum(1).mean())
+
+    second = np.linalg.norm(rest, axis=1)
+    plain = Codebooks([np.eye(2) * lengths.mean(), np.eye(2) / 4 * second.mean()])
+    expected = evaluate_sids(vectors, result.sids, plain, k=1)
+    assert found.neighbours == expected.neighbours
+    assert found.distance_correlation.value == pytest.approx(expected.distance_correlation.value)
+
+
+@pytest.mark.parametrize("space", ["residual", "tree", "product"])
+def test_distortion_is_that_of_assign(space):
+    rng = np.random.default_rng(0)
+    shapes = {
+        "residual": [(4, 6), (5, 6)],
+        "tree": [(4, 6), (4, 5, 6)],
+        "product": [(4, 2), (5, 4)],
+    }
+    books = Codebooks([rng.standard_normal(shape) for shape in shapes[space]], space=space)
+    vectors = rng.standard_normal((100, 6)).astype(np.float32)
+    result = puresid.assign(vectors, books, "nearest")
+    found = evaluate_sids(vectors, result.sids, books)
+    assert found.distortion == pytest.approx(result.nearest_distortion, rel=1e-5)
+    assert found.duplicates == result.summary().conflicts
 
 
 def test_distortion_is_measured_behind_the_encoder_and_neighbours_before():

@@ -101,12 +101,11 @@ def _distortions(
 ) -> tuple[Codebooks, LevelDistortions]:
     """Return plain codebooks, and what each of their levels leaves of the vectors."""
     latent = books.latent
-    sums = LevelDistortions(latent)
+    sums = LevelDistortions(books.latent)
     for first, block in _blocks(rows, books, threads):
         of_block = levels[first : first + len(block)]
         if first == 0:
             latent = plain_codebooks(books, block, of_block)
-            sums = LevelDistortions(latent)
         sums.add(block, of_block)
     return latent, sums
 
@@ -208,6 +207,8 @@ def evaluate_sids(
     -----
     Distortion and variance are measured where the codebooks quantise; neighbours and pairs by the
     raw vectors, so that what an encoder loses counts, against the distances between decoded SIDs.
+    With normalised residuals, distortion is measured with each item's own lengths, as `assign`
+    does, and SIDs are decoded with the mean lengths of the first few thousand items.
     Ties in either space count with their mean over all orders.
 
     Memory beyond the input: about 0.5 GB at most, and one decoded vector (float64) per distinct

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -52,6 +53,17 @@ def find_prefixes(sids: Tokens) -> list[Prefixes]:
     return found
 
 
+def _walk(latent: Codebooks, vectors: Floats, sids: Tokens) -> Iterator[tuple[Wide, Wide]]:
+    """Yield per level of normalised residuals what each codeword is times, and what it leaves."""
+    rest = vectors.astype(np.float64)
+    scale = np.ones(len(rest))
+    for number, level in enumerate(latent.levels):
+        lengths = np.sqrt(np.square(rest).sum(axis=1))
+        scale = scale * lengths
+        rest = rest / np.where(lengths > 0, lengths, 1)[:, None] - level[sids[:, number]]
+        yield scale, rest
+
+
 def plain_codebooks(codebooks: Codebooks, vectors: Floats, sids: Tokens) -> Codebooks:
     """Return codebooks without encoder and rotation whose SIDs stand for vectors.
 
@@ -69,15 +81,8 @@ def plain_codebooks(codebooks: Codebooks, vectors: Floats, sids: Tokens) -> Code
     latent = codebooks.latent
     if not latent.normalize_residuals:
         return latent
-    rest = vectors.astype(np.float64)
-    scale = np.ones(len(rest))
-    scaled = []
-    for number, level in enumerate(latent.levels):
-        lengths = np.sqrt(np.square(rest).sum(axis=1))
-        scale = scale * lengths
-        scaled.append(level * np.float32(scale.mean()))
-        rest = rest / np.where(lengths > 0, lengths, 1)[:, None] - level[sids[:, number]]
-    return Codebooks(scaled)
+    scales = [np.float32(scale.mean()) for scale, _ in _walk(latent, vectors, sids)]
+    return Codebooks([level * scale for level, scale in zip(latent.levels, scales, strict=True)])
 
 
 def decode(latent: Codebooks, sids: Tokens, level: int) -> Wide | None:
@@ -105,7 +110,7 @@ class LevelDistortions:
     Parameters
     ----------
     latent : Codebooks
-        Without encoder and rotation.
+        Without encoder and rotation. Where residuals are normalised, each item's own lengths count.
     """
 
     def __init__(self, latent: Codebooks) -> None:
@@ -117,13 +122,16 @@ class LevelDistortions:
 
     def add(self, vectors: Floats, sids: Tokens) -> None:
         """Count a block: vectors (n, D) that the codebooks quantise, SIDs (n, L)."""
-        for level in range(self._latent.n_levels):
+        if self._latent.normalize_residuals:
+            for level, (scale, rest) in enumerate(_walk(self._latent, vectors, sids)):
+                self._sums[level] += float(np.square(rest * scale[:, None]).sum())
+        for level in range(0 if self._latent.normalize_residuals else self._latent.n_levels):
             decoded = decode(self._latent, sids, level)
             if decoded is None:
                 self._sums[level] = math.nan
             else:
                 rest = vectors.astype(np.float64) - decoded
-                self._sums[level] += np.square(rest, out=rest).sum()
+                self._sums[level] += float(np.square(rest).sum())
         # Means of blocks are joined as Chan, Golub & LeVeque 1983 do: nothing cancels.
         wide = vectors.astype(np.float64)
         mean = wide.mean(axis=0)
