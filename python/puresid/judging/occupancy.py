@@ -18,9 +18,11 @@ no codebook tells apart and whose share grows with the capacity, g is the noise 
 five parameters are fitted by least squares with priors (Levenberg-Marquardt on a posterior that is
 taken as normal around its mode).
 
-Sources: the curve is that of Ewens-type occupancy models, as Chao & Bunge, "Estimating the number
-of species in a stochastic abundance model", Biometrics 2002; for the fit, Marquardt 1963. The form
-in (K, r) is our own.
+Sources: gamma weights are Fisher, Corbet & Williams, "The relation between the number of species
+and the number of individuals", J. Animal Ecology 1943, here over finitely many SIDs, as in Chao &
+Bunge, "Estimating the number of species in a stochastic abundance model", Biometrics 2002; the fit
+is Marquardt 1963. The form in (K, r) and its priors are our own, chosen on the catalogues of
+``docs/judging.md``.
 """
 
 from __future__ import annotations
@@ -71,6 +73,12 @@ def conflict_rate(load: Wide, crowding: Wide) -> Wide:
     v = np.maximum(np.expm1(np.clip(crowding, 0, 60)), 1e-9)
     rate: Wide = 1 + np.expm1(-np.log1p(load * v) / v) / load
     return np.clip(rate, 0, 1)
+
+
+def _below_even(load: Wide, crowding: Wide) -> Wide:
+    """`conflict_rate`, carried on below 0: trained codebooks may spread items more than evenly."""
+    rate: Wide = conflict_rate(load, np.maximum(crowding, 0)) * np.exp(np.minimum(crowding, 0))
+    return rate
 
 
 def crowding_of(rate: Wide, load: Wide) -> Wide:
@@ -216,10 +224,13 @@ class Occupancy:
                 for unit in np.eye(len(self._parameters))
             ]
         )
-        rate = conflict_rate(load, crowding)
-        chance = rate * (1 - rate) / n / self._slope(load, crowding) ** 2
         beyond = max(0.0, math.log(size / self._sizes.max(initial=LEAST_ROWS_PER_CODEWORD)))
         form = MODEL_ERROR * self._levels + MODEL_ERROR_BEYOND * beyond
-        half = Z95 * np.sqrt(float(slopes @ self._covariance @ slopes) + form**2 + chance)
-        low, high = conflict_rate(load, crowding - half), conflict_rate(load, crowding + half)
-        return Interval(float(rate[0]), float(low[0]), float(high[0]))
+        half = Z95 * math.sqrt(float(slopes @ self._covariance @ slopes) + form**2)
+        rate = float(conflict_rate(load, crowding)[0])
+        # The conflicts of one catalogue scatter around their mean, like counts.
+        chance = Z95 * math.sqrt(rate * (1 - rate) / items)
+        low = rate - math.hypot(rate - float(_below_even(load, crowding - half)[0]), chance)
+        high = rate + math.hypot(float(conflict_rate(load, crowding + half)[0]) - rate, chance)
+        least = max(0.0, 1 - size**self._levels / items)
+        return Interval(rate, max(least, low), min(1.0, high))
