@@ -116,7 +116,7 @@ def usable(measured: Sequence[Measurement]) -> list[Measurement]:
         for one in sorted((m for m in measured if m.items == items), key=lambda m: m.size):
             if one.items < LEAST_ROWS_PER_CODEWORD * one.size:
                 break
-            if one.rate > last and last < 0.9 and one.rate * items > 30:
+            if one.rate >= last and last < 0.9 and one.rate * items > 30:
                 break
             last = one.rate
             if one.rate < 0.97:
@@ -162,7 +162,7 @@ class Occupancy:
         variance = rates * (1 - rates) / rows + (RELATIVE_ERROR * rates * (1 - rates)) ** 2
         errors = np.sqrt(variance / self._slope(load, self._crowding) ** 2 + MODEL_ERROR**2)
         self._errors = np.where(self._bounds, ABOVE_BOUND, errors)
-        self._parameters, self._covariance = self._fit()
+        self._parameters, self._covariance = self._descend(self._means)
 
     @staticmethod
     def _slope(load: Wide, crowding: Wide) -> Wide:
@@ -176,8 +176,8 @@ class Occupancy:
         misses[self._bounds & (misses < 0)] = 0
         return np.concatenate([misses, (parameters - self._means) / self._spreads])
 
-    def _descend(self, parameters: Wide) -> tuple[float, Wide, Wide]:
-        """Levenberg-Marquardt; returns the loss, the parameters and their covariance."""
+    def _descend(self, parameters: Wide) -> tuple[Wide, Wide]:
+        """Levenberg-Marquardt; returns the parameters and their covariance."""
         misfit = self._misfit(parameters)
         loss, damping = float(misfit @ misfit), 1e-2
         count = len(parameters)
@@ -202,16 +202,7 @@ class Occupancy:
                 damping *= 4
                 if damping > 1e8:
                     break
-        return loss, parameters, np.asarray(np.linalg.inv(hessian), dtype=np.float64)
-
-    def _fit(self) -> tuple[Wide, Wide]:
-        starts = []
-        for log_b in (-4.0, -1.0, 1.0):
-            start = self._means.copy()
-            start[1] = log_b
-            starts.append(self._descend(start))
-        _, parameters, covariance = min(starts, key=lambda found: found[0])
-        return parameters, covariance
+        return parameters, np.asarray(np.linalg.inv(hessian), dtype=np.float64)
 
     def predict(self, items: int, size: int) -> Interval:
         """Return the conflict rate of `items` with `size` codewords a level, trained on them."""
