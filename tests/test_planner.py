@@ -81,7 +81,7 @@ def test_without_measurements_little_is_claimed():
 
 def test_no_conflicts_bound_the_rate():
     none = [Measurement(2000, size, 0.0, 1) for size in (64, 128, 256)]
-    some = [Measurement(2000, size, 0.2, 1) for size in (64, 128, 256)]
+    some = [Measurement(2000, size, 12.8 / size, 1) for size in (64, 128, 256)]
     assert Occupancy(none, 3).predict(10_000, 256).high < Occupancy(some, 3).predict(10**4, 256).low
 
 
