@@ -13,6 +13,16 @@ from puresid.columns import ArrowVectors, ParquetVectors
 from puresid.config import build_config
 from puresid.encoder import Encoder
 from puresid.formats import export, import_sids, load_codebooks, new_tokens, token_strings
+from puresid.judging import (
+    Interval,
+    LevelEvaluation,
+    NeighbourAgreement,
+    Plan,
+    PlannedSetting,
+    SidEvaluation,
+    evaluate_sids,
+    plan,
+)
 from puresid.quantizers import RQKMeans
 from puresid.report import report
 from puresid.sources import Batches, VectorSource
@@ -25,16 +35,24 @@ __all__ = [
     "CapacityError",
     "Codebooks",
     "Encoder",
+    "Interval",
+    "LevelEvaluation",
+    "NeighbourAgreement",
     "ParquetVectors",
+    "Plan",
+    "PlannedSetting",
     "RQKMeans",
+    "SidEvaluation",
     "VectorSource",
     "__version__",
     "assign",
     "build_config",
+    "evaluate_sids",
     "export",
     "import_sids",
     "load_codebooks",
     "new_tokens",
+    "plan",
     "report",
     "token_strings",
 ]

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from puresid.cli.convert import convert, export
+from puresid.cli.judge import judge as _judge
 from puresid.cli.options import (
     CODEBOOK_SUFFIXES,
     COLUMN,
@@ -27,6 +28,7 @@ from puresid.cli.options import (
     read_sizes,
     read_tiers,
 )
+from puresid.cli.plan import plan as _plan
 from puresid.cli.report import report
 
 if TYPE_CHECKING:
@@ -273,3 +275,5 @@ def _prefix_line(prefix: Sequence[Any] | NDArray[Any], count: int) -> str:
 main.add_command(convert)
 main.add_command(export)
 main.add_command(report)
+main.add_command(_plan)
+main.add_command(_judge)
