@@ -230,9 +230,7 @@ class Model:
         counts.add_(SMOOTHING).mul_(total / (total + len(book) * SMOOTHING))
         book.copy_(sums / counts[:, None])
 
-    def put(
-        self, number: int, tokens: npt.NDArray[Any], codewords: Floats, counts: Numbers
-    ) -> None:
+    def put(self, number: int, tokens: npt.NDArray[Any], codewords: Floats, counts: Floats) -> None:
         """Replace codewords, counted for so many rows a batch."""
         torch = import_torch()
         index = torch.from_numpy(np.ascontiguousarray(tokens, dtype=np.int64)).to(self.device)
