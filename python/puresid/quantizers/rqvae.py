@@ -169,6 +169,9 @@ class RQVAE:
         )
         if not isinstance(device, str):
             raise TypeError(f"device is {device!r}; a string such as 'cpu' is needed")
+        self.n_levels = self._settings.n_levels
+        self.codebook_size = self._settings.codebook_size
+        self.random_state = self._settings.random_state
         self.device = device
         self.threads = threads
         self.checkpoint = checkpoint

@@ -23,13 +23,23 @@ CHECKPOINT = "puresid.rqvae.checkpoint"
 
 
 def write(
-    path: str | os.PathLike[str], kind: str, description: Any, tensors: dict[str, npt.NDArray[Any]]
+    path: str | os.PathLike[str],
+    kind: str,
+    description: dict[str, Any],
+    tensors: dict[str, npt.NDArray[Any]],
 ) -> None:
-    """Write a file whole or not at all. Raises OSError where it cannot be written."""
+    """Write a file whole or not at all, the same bytes for the same content.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
     from safetensors.numpy import save
 
     arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
-    metadata = {"format": kind, "description": json.dumps(description)}
+    # One entry, because safetensors writes several in an order that changes from call to call.
+    metadata = {"description": json.dumps({"format": kind} | description)}
     with atomic_write(path) as handle:
         handle.write(save(arrays, metadata=metadata))
 
@@ -55,10 +65,10 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
         description = json.loads(metadata.get("description", "null"))
     except (SafetensorError, KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)} is not an intact safetensors file: {error}") from error
-    if metadata.get("format") != kind or not isinstance(description, dict):
-        raise ValueError(
-            f"{os.fspath(path)} has the format {metadata.get('format')!r}; {kind!r} is needed"
-        )
+    found = description.get("format") if isinstance(description, dict) else None
+    if found != kind:
+        found = metadata.get("format", found)
+        raise ValueError(f"{os.fspath(path)} has the format {found!r}; {kind!r} is needed")
     return description, tensors
 
 

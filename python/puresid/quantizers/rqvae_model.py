@@ -270,19 +270,15 @@ class Model:
         """Take over what `state` gave. Raises ValueError for anything else."""
         torch = import_torch()
         states: dict[int, dict[str, Tensor]] = {}
-        for number in range(len(self.parameters)):
-            names = {name: f"adam_{number}_{name}" for name in ("step", "exp_avg", "exp_avg_sq")}
-            missing = [name for name in names.values() if name not in arrays]
-            if missing:
-                raise ValueError(f"it lacks {missing[0]}")
+        for number, parameter in enumerate(self.parameters):
+            shape = tuple(parameter.shape)
             states[number] = {
-                name: torch.from_numpy(arrays[key]).clone() for name, key in names.items()
+                name: torch.from_numpy(_take(arrays, f"adam_{number}_{name}", expected)).clone()
+                for name, expected in (("step", ()), ("exp_avg", shape), ("exp_avg_sq", shape))
             }
         with torch.no_grad():
             for name, tensor in self._named():
-                if name not in arrays or arrays[name].shape != tuple(tensor.shape):
-                    raise ValueError(f"it lacks {name} of shape {tuple(tensor.shape)}")
-                tensor.copy_(torch.from_numpy(arrays[name]))
+                tensor.copy_(torch.from_numpy(_take(arrays, name, tuple(tensor.shape))))
         groups = self.optimizer.state_dict()["param_groups"]
         self.optimizer.load_state_dict({"state": states, "param_groups": groups})
 
@@ -307,6 +303,13 @@ def _forward(rows: Tensor, layers: Layers) -> Tensor:
 def _nearest(rows: Tensor, book: Tensor) -> Tensor:
     torch = import_torch()
     return torch.addmm(book.square().sum(1) / 2, rows, book.T, alpha=-1).argmin(1)
+
+
+def _take(arrays: dict[str, Any], name: str, shape: tuple[int, ...]) -> npt.NDArray[Any]:
+    if name not in arrays or arrays[name].shape != shape:
+        raise ValueError(f"it lacks {name} of shape {shape}")
+    array: npt.NDArray[Any] = arrays[name]
+    return array
 
 
 def _arrays(layer: tuple[Tensor, Tensor]) -> tuple[npt.NDArray[np.float64], ...]:
