@@ -37,7 +37,7 @@ def write(
     """
     from safetensors.numpy import save
 
-    arrays = {name: np.ascontiguousarray(array) for name, array in tensors.items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
     # One entry, because safetensors writes several in an order that changes from call to call.
     metadata = {"description": json.dumps({"format": kind} | description)}
     with atomic_write(path) as handle:
