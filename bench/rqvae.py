@@ -148,6 +148,8 @@ def markdown(record: dict[str, Any]) -> str:
     for catalogue, variants in record["results"].items():
         name = f"{catalogue}, {record['items'][catalogue]:,}"
         for variant, runs in variants.items():
+            if not runs:  # of a run that was cut short
+                continue
             first.append(quality_row(name, variant, runs))
             second.append(unique_row(name, variant, runs))
     return "\n".join([*first, "", *second])

@@ -105,6 +105,22 @@ def test_another_seed_is_another_answer(vectors):
     assert one.codebooks != other.codebooks
 
 
+def test_an_epoch_takes_every_row_once_in_an_order_of_its_own(vectors, monkeypatch):
+    step, batches = rqvae_training.Model.step, []
+
+    def seen(model, rows):
+        batches.append(rows.copy())
+        return step(model, rows)
+
+    monkeypatch.setattr(rqvae_training.Model, "step", seen)
+    small(epochs=2).fit(vectors)
+    assert [len(rows) for rows in batches] == ([64] * 9 + [24]) * 2
+    first, second = np.concatenate(batches[:10]), np.concatenate(batches[10:])
+    assert not np.array_equal(first, second)
+    for rows in (first, second):
+        np.testing.assert_array_equal(np.unique(rows, axis=0), np.unique(vectors, axis=0))
+
+
 def test_generators_and_threads_of_the_process_stay_as_they_are(vectors):
     before, generator = torch.get_num_threads(), torch.random.get_rng_state()
     plain = small(epochs=1).fit(vectors)
