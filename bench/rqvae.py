@@ -133,7 +133,7 @@ def unique_row(catalogue: str, variant: str, runs: list[dict[str, Any]]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def markdown(record: dict[str, Any]) -> str:
+def markdown(records: list[dict[str, Any]]) -> str:
     """Both tables."""
     first = [
         "| vectors | quantizer | conflicts, % | codewords in use per level, % | distortion | "
@@ -145,13 +145,13 @@ def markdown(record: dict[str, Any]) -> str:
         "RRS: unique | latent ratio | ratio |",
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
-    for catalogue, variants in record["results"].items():
-        name = f"{catalogue}, {record['items'][catalogue]:,}"
-        for variant, runs in variants.items():
-            if not runs:  # of a run that was cut short
-                continue
-            first.append(quality_row(name, variant, runs))
-            second.append(unique_row(name, variant, runs))
+    for record in records:
+        for catalogue, variants in record["results"].items():
+            name = f"{catalogue}, {record['items'][catalogue]:,}"
+            for variant, runs in variants.items():
+                if runs:  # else it is the record of a run that was cut short
+                    first.append(quality_row(name, variant, runs))
+                    second.append(unique_row(name, variant, runs))
     return "\n".join([*first, "", *second])
 
 
@@ -161,9 +161,11 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--epochs", type=int, default=200, help="of each RQVAE (default: 200)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2], metavar="N")
     parser.add_argument("--datasets", nargs="+", default=list(FILES), choices=list(FILES))
-    parser.add_argument("--json", type=Path, default=ROOT / "bench" / "results" / "rqvae.json")
     parser.add_argument(
-        "--tables", type=Path, metavar="FILE", help="only print the tables of this record"
+        "--json", type=Path, metavar="FILE", default=ROOT / "bench" / "results" / "rqvae.json"
+    )
+    parser.add_argument(
+        "--tables", type=Path, nargs="+", metavar="FILE", help="only print the tables of records"
     )
     return parser.parse_args(argv)
 
@@ -172,7 +174,7 @@ def main(argv: list[str] | None = None) -> int:
     """Run; the exit status is 2 where the catalogues are missing."""
     asked = arguments(argv)
     if asked.tables:
-        print(markdown(json.loads(asked.tables.read_text(encoding="utf-8"))))
+        print(markdown([json.loads(path.read_text(encoding="utf-8")) for path in asked.tables]))
         return 0
     folder = os.environ.get(DATA_VARIABLE)
     if not folder:
@@ -198,7 +200,7 @@ def main(argv: list[str] | None = None) -> int:
                 print(f"{name}, {variant}, seed {seed}", file=sys.stderr, flush=True)
                 complete = json.dumps(record, indent=2) + "\n"
                 asked.json.write_text(complete, encoding="utf-8")
-    print(markdown(record))
+    print(markdown([record]))
     return 0
 
 
