@@ -218,6 +218,34 @@ def test_progress_is_drawn(vectors, capfd):
     assert "RQ-VAE" in capfd.readouterr().err
 
 
+def test_parameters_by_name():
+    model = small(hidden=[24, 12])
+    assert model.get_params()["hidden"] == [24, 12]
+    assert model.get_params()["device"] == "cpu"
+    assert model.set_params(lr=0.25, n_levels=3) is model
+    assert model.settings.lr == 0.25
+    assert model.settings.sizes == (16, 16, 16)
+    assert model.settings.hidden == (24, 12)
+    assert repr(puresid.RQVAE(lr=0.25)) == "RQVAE(lr=0.25)"
+    with pytest.raises(ValueError, match="RQVAE has no parameter 'depth'; it has n_levels, "):
+        model.set_params(depth=3)
+    with pytest.raises(ValueError, match="epochs is 0"):
+        model.set_params(epochs=0)
+    assert model.settings.epochs == 6
+
+
+def test_new_parameters_forget_what_was_trained(vectors):
+    model = small(epochs=1).fit(vectors).set_params(epochs=2)
+    with pytest.raises(AttributeError, match="not trained yet"):
+        model.encode(vectors)
+
+
+def test_scikit_learn_can_clone_it():
+    base = pytest.importorskip("sklearn.base", reason="scikit-learn is not installed")
+    model = small(hidden=(24, 12))
+    assert base.clone(model).settings == model.settings
+
+
 def test_settings_that_differ():
     settings = small().settings
     assert settings.differing(replace(settings, epochs=99, patience=None, tolerance=0.5)) == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 from collections.abc import Sequence
 from typing import Any
@@ -146,6 +147,7 @@ class RQVAE:
         checkpoint_every: int = 10,
         progress: bool = False,
     ) -> None:
+        self._given = {name: value for name, value in locals().items() if name != "self"}
         self._settings = Settings(
             n_levels=n_levels,
             codebook_size=codebook_size,  # type: ignore[arg-type]  # made a tuple there
@@ -335,9 +337,34 @@ class RQVAE:
         model._fitted, model._history = fitted, history
         return model
 
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the arguments by name, as given. `deep` is there for scikit-learn."""
+        return dict(self._given)
+
+    def set_params(self, **parameters: Any) -> RQVAE:
+        """Change arguments by name, forget what was trained, and return itself.
+
+        Raises
+        ------
+        TypeError, ValueError
+            If there is no such argument, or as the constructor.
+        """
+        # Any names, because scikit-learn's tools call it so; each is checked.
+        for name in parameters:
+            if name not in self._given:
+                known = ", ".join(self._given)
+                raise ValueError(f"RQVAE has no parameter {name!r}; it has {known}")
+        self.__dict__ = type(self)(**self._given | parameters).__dict__
+        return self
+
     def __repr__(self) -> str:
-        size = self._settings.codebook_size
-        return f"RQVAE(n_levels={self._settings.n_levels}, codebook_size={size})"
+        defaults = inspect.signature(type(self)).parameters
+        shown = (
+            f"{name}={value!r}"
+            for name, value in self._given.items()
+            if value != defaults[name].default
+        )
+        return f"RQVAE({', '.join(shown)})"
 
 
 def _check_rows(rows: npt.NDArray[np.float32], least: int) -> None:
