@@ -1,6 +1,7 @@
 """The bench of RQVAE, on a catalogue small enough for a test."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,9 +11,11 @@ pytest.importorskip("torch", reason="torch is not installed: RQVAE trains with i
 from bench import rqvae
 
 
-def test_a_run_and_its_tables(tmp_path, monkeypatch, capsys):
+def test_a_run_and_its_tables(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     (tmp_path / "office").mkdir()
-    vectors = np.random.default_rng(0).standard_normal((300, 8), dtype=np.float32)
+    vectors = np.random.default_rng(0).standard_normal((1200, 8), dtype=np.float32)
     np.save(tmp_path / "office" / "minilm_384d.npy", vectors)
     monkeypatch.setenv("PURESID_DATA", str(tmp_path))
     path = tmp_path / "record.json"
@@ -20,19 +23,21 @@ def test_a_run_and_its_tables(tmp_path, monkeypatch, capsys):
     assert rqvae.main(options) == 0
     printed = capsys.readouterr().out
     record = json.loads(path.read_text())
-    assert record["items"] == {"office": 300}
+    assert record["items"] == {"office": 1200}
     assert record["provenance"]["libraries"]["torch"]
     for variant, runs in record["results"]["office"].items():
         assert len(runs) == 2
         for run in runs:
             assert 0 <= run["conflict_rate"] < 1
-            assert run["ecm"]["unique"] == run["rrs"]["unique"] == 300
-        assert f"| office, 300 | {variant} | " in printed
+            assert run["ecm"]["unique"] == run["rrs"]["unique"] == 1200
+        assert f"| office, 1,200 | {variant} | " in printed
     assert rqvae.main(["--tables", str(path)]) == 0
     assert capsys.readouterr().out == printed
 
 
-def test_without_catalogues(monkeypatch, capsys):
+def test_without_catalogues(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.delenv("PURESID_DATA", raising=False)
     assert rqvae.main([]) == 2
     assert "PURESID_DATA" in capsys.readouterr().err
