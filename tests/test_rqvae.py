@@ -209,6 +209,21 @@ def test_kmeans_puts_more_codewords_to_use(vectors):
     assert min(with_it.utilisation) > 2 * max(without.utilisation)
 
 
+def test_kmeans_of_a_sample_will_do(vectors, monkeypatch):
+    options = {"restart_dead": False, "epochs": 1}
+    whole = small(**options).fit(vectors)
+    monkeypatch.setattr(rqvae_training, "KMEANS_ROWS", 100)
+    sampled = small(**options).fit(vectors)  # 16 rows for each of 16 codewords
+    assert sampled.codebooks != whole.codebooks
+    assert min(sampled.best_epoch.utilisation) > 0.5
+
+
+def test_a_memory_map(vectors, tmp_path):
+    np.save(tmp_path / "vectors.npy", vectors)
+    mapped = np.load(tmp_path / "vectors.npy", mmap_mode="r")
+    assert same(small(epochs=1).fit(mapped), small(epochs=1).fit(vectors), vectors)
+
+
 @pytest.mark.parametrize("codebook", ["ema", "gradient"])
 @pytest.mark.parametrize("shared", [False, True])
 def test_restarts_put_more_codewords_to_use(vectors, codebook, shared):

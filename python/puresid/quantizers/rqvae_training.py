@@ -235,8 +235,9 @@ def start_from_kmeans(model: Model, rows: Floats, threads: int) -> None:
     settings = model.settings
     seed = settings.random_state
     sample = rows
-    if len(rows) > KMEANS_ROWS:
-        chosen = np.random.default_rng((seed, SAMPLE)).permutation(len(rows))[:KMEANS_ROWS]
+    most = max(KMEANS_ROWS, 16 * max(settings.sizes))
+    if len(rows) > most:
+        chosen = np.random.default_rng((seed, SAMPLE)).permutation(len(rows))[:most]
         sample = rows[np.sort(chosen)]
     latents = model.fitted().latents(sample, threads)
     quantizer = RQKMeans(
