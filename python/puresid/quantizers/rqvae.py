@@ -148,27 +148,7 @@ class RQVAE:
         progress: bool = False,
     ) -> None:
         self._given = {name: value for name, value in locals().items() if name != "self"}
-        self._settings = Settings(
-            n_levels=n_levels,
-            codebook_size=codebook_size,  # type: ignore[arg-type]  # made a tuple there
-            hidden=hidden,  # type: ignore[arg-type]
-            decoder_hidden=decoder_hidden,  # type: ignore[arg-type]
-            latent_dim=latent_dim,
-            codebook=codebook,
-            decay=decay,
-            commitment=commitment,
-            shared_codebook=shared_codebook,
-            kmeans_init=kmeans_init,
-            restart_dead=restart_dead,
-            standardize=standardize,
-            epochs=epochs,
-            batch_size=batch_size,
-            lr=lr,
-            patience=patience,
-            tolerance=tolerance,
-            selection=selection,
-            random_state=random_state,
-        )
+        self._settings = Settings.among(self._given)
         if not isinstance(device, str):
             raise TypeError(f"device is {device!r}; a string such as 'cpu' is needed")
         self.n_levels = self._settings.n_levels

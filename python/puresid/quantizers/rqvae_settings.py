@@ -95,6 +95,12 @@ class Settings:
         return asdict(self)
 
     @classmethod
+    def among(cls, arguments: dict[str, Any]) -> Settings:
+        """Build from arguments of which some are no settings."""
+        names = {field.name for field in fields(cls)}
+        return cls(**{name: value for name, value in arguments.items() if name in names})
+
+    @classmethod
     def from_json(cls, values: Any) -> Settings:
         """Build from what `to_json` gave. Raises ValueError for anything else."""
         names = {field.name for field in fields(cls)}
