@@ -1,7 +1,7 @@
 """Unique, purely semantic IDs for every item of a catalogue.
 
 `assign` gives each item vector a semantic ID (SID), a short tuple of codebook tokens that no other
-item has. `RQKMeans` trains codebooks; `Codebooks` keeps them.
+item has. `RQKMeans` and `RQVAE` train codebooks; `Codebooks` keeps them.
 """
 
 import os as _os
@@ -23,11 +23,12 @@ from puresid.judging import (
     evaluate_sids,
     plan,
 )
-from puresid.quantizers import RQKMeans
+from puresid.quantizers import RQVAE, RQKMeans
 from puresid.report import report
 from puresid.sources import Batches, VectorSource
 
 __all__ = [
+    "RQVAE",
     "ArrowVectors",
     "Assignment",
     "AssignmentSummary",
