@@ -12,7 +12,7 @@ from puresid.codebooks import Codebooks
 from puresid.columns import ArrowVectors, ParquetVectors
 from puresid.config import build_config
 from puresid.encoder import Encoder
-from puresid.quantizers import RQKMeans
+from puresid.quantizers import HierarchicalKMeans, ProductQuantizer, Quantizer, RQKMeans
 from puresid.sources import Batches, VectorSource
 
 __all__ = [
@@ -23,7 +23,10 @@ __all__ = [
     "CapacityError",
     "Codebooks",
     "Encoder",
+    "HierarchicalKMeans",
     "ParquetVectors",
+    "ProductQuantizer",
+    "Quantizer",
     "RQKMeans",
     "VectorSource",
     "__version__",

@@ -6,14 +6,14 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from puresid import _core
+from puresid._tensors import read_tensors
 from puresid.arrays import float_matrix, to_numpy, token_matrix
 from puresid.atomic import atomic_write
 from puresid.encoder import Encoder, apply_linear
@@ -100,7 +100,7 @@ class Codebooks:
         for array in arrays:
             array.flags.writeable = False
         self._levels = tuple(arrays)
-        self._rotation = None if rotation is None else _read_rotation(rotation, self.dim)
+        self._rotation = None if rotation is None else read_rotation(rotation, self.dim)
         if encoder is not None and not isinstance(encoder, Encoder):
             raise TypeError(f"encoder is {encoder!r}; an Encoder is needed")
         if encoder is not None and encoder.dim != self._quantised_from:
@@ -282,6 +282,12 @@ class Codebooks:
         OSError
             If the file cannot be written. An older file of the name is then left as it was.
         """
+        data = self.to_bytes()
+        with atomic_write(path) as handle:
+            handle.write(data)
+
+    def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
+        """Return what `save` writes, with more strings in its metadata."""
         from safetensors.numpy import save
 
         tensors = {f"codebook_{number}": level for number, level in enumerate(self._levels)}
@@ -295,9 +301,9 @@ class Codebooks:
         if self._encoder is not None:
             description["encoder"], more = self._encoder.to_tensors()
             tensors |= more
-        metadata = {"format": "puresid.codebooks", "description": json.dumps(description)}
-        with atomic_write(path) as handle:
-            handle.write(save(tensors, metadata=metadata))
+        own = {"format": "puresid.codebooks", "description": json.dumps(description)}
+        written: bytes = save(tensors, metadata={**(metadata or {}), **own})
+        return written
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Codebooks:
@@ -310,18 +316,7 @@ class Codebooks:
         ValueError
             If it is damaged, truncated or holds no codebooks (naming the file).
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        data = Path(path).read_bytes()
-        try:
-            tensors = load(data)
-            length = int.from_bytes(data[:8], "little")
-            metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise ValueError(
-                f"{os.fspath(path)} is not an intact safetensors file: {error}"
-            ) from error
+        tensors, metadata = read_tensors(path)
         try:
             return cls._from_tensors(tensors, metadata)
         except (TypeError, ValueError) as error:
@@ -439,7 +434,8 @@ def _check_lengths(levels: list[Floats]) -> None:
             )
 
 
-def _read_rotation(rotation: Any, dim: int) -> Floats:
+def read_rotation(rotation: Any, dim: int) -> Floats:
+    """Return a rotation to `dim` dimensions as float32, checked. ValueError."""
     matrix = float_matrix(rotation, "rotation").copy()
     if matrix.shape[0] != dim or matrix.shape[1] < dim:
         raise ValueError(f"rotation has shape {matrix.shape}; ({dim}, at least {dim}) is needed")
