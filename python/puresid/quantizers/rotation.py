@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -94,30 +95,38 @@ def optimise_rotation(
 def _alternate(
     rows: Floats, rotation: Floats, slices: Slices, n_iter: int, progress: Progress | None
 ) -> tuple[Floats, list[Floats], list[float]]:
-    codewords: list[Floats] | None = None
+    best, codewords, before = rotation, None, None
     distances: list[float] = []
     while True:
         turned = apply_linear(rows, rotation, threads=slices.threads)
         steps = FIRST_ITERATIONS if codewords is None else 1
         levels = slices.train(turned, steps, codewords, None)
-        codewords = [found for found, _, _ in levels]
-        distances.append(sum(history[-1] for _, history, _ in levels))
+        distance = sum(history[-1] for _, history, _ in levels)
+        gain = distances[-1] - distance if distances else math.inf
+        if codewords is None or gain > 0:
+            best, codewords = rotation, [found for found, _, _ in levels]
+            distances.append(distance)
         if progress is not None:
             progress("rotation", len(distances), n_iter)
-        gain = distances[-2] - distances[-1] if len(distances) > 1 else np.inf
-        if len(distances) == n_iter or gain <= LEAST_GAIN * distances[-1]:
-            return rotation, codewords, distances
-        rotation = _procrustes(rows, levels)
+        if len(distances) == n_iter or gain <= LEAST_GAIN * distance:
+            return best, codewords, distances
+        found = _procrustes(rows, levels)
+        further = found if before is None else _nearest_rotation(2.0 * found - before)
+        rotation, before = further.astype(np.float32), found
 
 
-def _procrustes(rows: Floats, levels: list[Level]) -> Floats:
+def _procrustes(rows: Floats, levels: list[Level]) -> Doubles:
     """Return the rotation that takes rows nearest to their codewords."""
     products = [
         _products(codewords.astype(np.float64).T, _sums(rows, tokens, len(codewords)))
         for codewords, _, tokens in levels
     ]
-    left, _, right = np.linalg.svd(np.concatenate(products))
-    return _products(left, right).astype(np.float32)
+    return _nearest_rotation(np.concatenate(products))
+
+
+def _nearest_rotation(matrix: Doubles) -> Doubles:
+    left, _, right = np.linalg.svd(matrix)
+    return _products(left, right)
 
 
 def _sums(rows: Floats, tokens: npt.NDArray[np.uint32], size: int) -> Doubles:
