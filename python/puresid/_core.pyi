@@ -11,7 +11,9 @@ class CapacityError(ValueError): ...
 def build_config() -> dict[str, Any]: ...
 def release_threads() -> None: ...
 def default_tiers(levels: int) -> list[list[int]]: ...
-def check_codebooks(codebooks: Sequence[npt.NDArray[np.float32]], *, space: str) -> None: ...
+def check_codebooks(
+    codebooks: Sequence[npt.NDArray[np.float32]], *, space: str, scaling: str
+) -> None: ...
 def linear(
     vectors: npt.NDArray[np.float32],
     weight: npt.NDArray[np.float32],
@@ -27,6 +29,8 @@ class Assigner:
         rows: int,
         codebooks: Sequence[npt.NDArray[np.float32]],
         *,
+        space: str,
+        scaling: str,
         method: str,
         tiers: Sequence[Sequence[int]] | None,
         complete: bool,

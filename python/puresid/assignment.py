@@ -15,7 +15,7 @@ from puresid import _core
 from puresid.arrays import SidsArray, priorities, token_matrix
 from puresid.codebooks import Codebooks, as_codebooks
 from puresid.config import progress_bar, simd, thread_count
-from puresid.sources import add_all, resolve_conflicts, vectors_or_source
+from puresid.sources import Transformed, add_all, resolve_conflicts, vectors_or_source
 from puresid.summary import AssignmentSummary, summarise
 
 __all__ = ["Assignment", "AssignmentSummary", "assign"]
@@ -95,6 +95,17 @@ def _checked_tiers(tiers: Any, n_levels: int) -> list[list[int]]:
     return checked
 
 
+def _wrong_dimension(books: Codebooks, dim: int) -> str:
+    if books.encoder is not None or books.rotation is not None:
+        return f"vectors have dimension {dim}; the codebooks' encoder takes {books.input_dim}"
+    if books.space == "product":
+        return f"vectors have dimension {dim}; the codebooks quantise {books.dim} columns in all"
+    return (
+        f"codebooks[0] has {books.sizes[0]} codewords of dimension {books.dim}; "
+        f"vectors have dimension {dim}"
+    )
+
+
 def _checked_limit(max_distortion: Any) -> float:
     if max_distortion is None:
         return math.inf
@@ -134,17 +145,19 @@ def assign(
     Parameters
     ----------
     vectors : array_like or VectorSource, shape (N, D)
-        Real numbers, a torch tensor, or a source of batches. float32 and float16 in C order (a
+        What the codebooks take, before their encoder and rotation where they have any. Real
+        numbers, a torch tensor, or a source of batches. float32 and float16 in C order (a
         ``np.memmap`` too) are read where they lie; anything else is converted to float32, a large
         array or a source block by block. The result is the same bytes whichever it is.
     codebooks : Codebooks or sequence of array_like
-        One (K_l, D) array per level.
+        Of any space; or one (K_l, D) array per level, whose codewords add up (residual).
     method : {"ecm", "rrs", "nearest", "suffix"}
         ``"ecm"``, exhaustive candidate matching: candidates by ascending sum of the distances per
-        level. ``"rrs"``, recursive residual searching: candidates in the order of a depth-first
-        walk over residuals. ``"nearest"``: conflicts stay. ``"suffix"``, the field's baseline: one
-        more column that counts 0, 1, 2, … within each group of equal nearest SIDs, in priority
-        order.
+        level, each to the residual on the item's greedy path (in a tree to the vector itself, the
+        children of whatever token comes before). ``"rrs"``, recursive residual searching:
+        candidates in the order of a depth-first walk over residuals. ``"nearest"``: conflicts
+        stay. ``"suffix"``, the field's baseline: one more column that counts 0, 1, 2, … within
+        each group of equal nearest SIDs, in priority order.
     tiers : sequence of sequence of int, optional
         ``k_l`` per level of each tier, cut at ``K_l``. Default: the paper's authors'
         ``((1, …, 1, 10), (5, …, 5, 20))``.
@@ -212,11 +225,10 @@ def assign(
     books = as_codebooks(codebooks)
     rows = vectors_or_source(vectors)
     items = rows.shape[0]
-    if rows.shape[1] != books.dim:
-        raise ValueError(
-            f"codebooks[0] has {books.sizes[0]} codewords of dimension {books.dim}; "
-            f"vectors have dimension {rows.shape[1]}"
-        )
+    if rows.shape[1] != books.input_dim:
+        raise ValueError(_wrong_dimension(books, rows.shape[1]))
+    if books.input_dim != books.dim or books.latent is not books:
+        rows = Transformed(rows, books, threads=threads)
     widths = _checked_tiers(tiers, books.n_levels)
     columns = books.n_levels + (method == "suffix")
     used = None if taken is None else token_matrix(taken, columns, "taken")
@@ -224,7 +236,9 @@ def assign(
     with progress_bar(progress) as report:
         assigner = _core.Assigner(
             items,
-            books.levels,
+            books.flat_levels,
+            space=books.space,
+            scaling=books.scaling,
             method=method,
             tiers=widths,
             complete=bool(complete),

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import math
 import os
-import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from puresid import _core
-from puresid._tensors import read_tensors
 from puresid.arrays import float_matrix, to_numpy, token_matrix
-from puresid.atomic import atomic_write
 from puresid.encoder import Encoder, apply_linear
 
 Floats = npt.NDArray[np.float32]
@@ -94,13 +90,13 @@ class Codebooks:
         arrays = [_read_level(level, number, space) for number, level in enumerate(levels)]
         if space == "tree":
             _check_tree(arrays)
-        _core.check_codebooks([_flat(array) for array in arrays], space=space)
+        _core.check_codebooks([_flat(array) for array in arrays], space=space, scaling=self.scaling)
         if metric == "cosine":
             _check_lengths(arrays)
         for array in arrays:
             array.flags.writeable = False
         self._levels = tuple(arrays)
-        self._rotation = None if rotation is None else read_rotation(rotation, self.dim)
+        self._rotation = None if rotation is None else _read_rotation(rotation, self.dim)
         if encoder is not None and not isinstance(encoder, Encoder):
             raise TypeError(f"encoder is {encoder!r}; an Encoder is needed")
         if encoder is not None and encoder.dim != self._quantised_from:
@@ -129,6 +125,18 @@ class Codebooks:
     def normalize_residuals(self) -> bool:
         """Whether each residual is scaled to length 1 before its level."""
         return self._normalize_residuals
+
+    @property
+    def scaling(self) -> str:
+        """What the core does to residuals: ``"none"``, ``"compared"`` or ``"kept"``."""
+        if self._normalize_residuals:
+            return "kept"
+        return "compared" if self._metric == "cosine" else "none"
+
+    @property
+    def flat_levels(self) -> list[Floats]:
+        """The levels as matrices, as the core takes them."""
+        return [_flat(level) for level in self._levels]
 
     @property
     def rotation(self) -> Floats | None:
@@ -282,28 +290,9 @@ class Codebooks:
         OSError
             If the file cannot be written. An older file of the name is then left as it was.
         """
-        data = self.to_bytes()
-        with atomic_write(path) as handle:
-            handle.write(data)
+        from puresid._codebook_files import write_codebooks
 
-    def to_bytes(self, metadata: Mapping[str, str] | None = None) -> bytes:
-        """Return what `save` writes, with more strings in its metadata."""
-        from safetensors.numpy import save
-
-        tensors = {f"codebook_{number}": level for number, level in enumerate(self._levels)}
-        description: dict[str, Any] = {
-            "space": self._space,
-            "metric": self._metric,
-            "normalize_residuals": self._normalize_residuals,
-        }
-        if self._rotation is not None:
-            tensors["rotation"] = self._rotation
-        if self._encoder is not None:
-            description["encoder"], more = self._encoder.to_tensors()
-            tensors |= more
-        own = {"format": "puresid.codebooks", "description": json.dumps(description)}
-        written: bytes = save(tensors, metadata={**(metadata or {}), **own})
-        return written
+        write_codebooks(self, path)
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Codebooks:
@@ -316,40 +305,9 @@ class Codebooks:
         ValueError
             If it is damaged, truncated or holds no codebooks (naming the file).
         """
-        tensors, metadata = read_tensors(path)
-        try:
-            return cls._from_tensors(tensors, metadata)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{os.fspath(path)}: {error}") from error
+        from puresid._codebook_files import read_codebooks
 
-    @classmethod
-    def _from_tensors(cls, tensors: dict[str, Any], metadata: dict[str, str]) -> Codebooks:
-        description = json.loads(metadata.get("description", "{}"))
-        if not isinstance(description, dict):
-            raise ValueError(f"its description is {description!r}; an object is needed")
-        names = {
-            int(match[1]): name
-            for name in tensors
-            if (match := re.fullmatch(r"codebook_(\d+)", name))
-        }
-        others = {name for name in tensors if name not in names.values() and name != "rotation"}
-        encoder = None
-        if "encoder" in description:
-            encoder = Encoder.from_tensors(description["encoder"], tensors)
-            others -= encoder.to_tensors()[1].keys()
-        if sorted(names) != list(range(len(names))) or not names or others:
-            raise ValueError(
-                f"it holds the tensors {sorted(tensors)}; "
-                "codebook_0, codebook_1, … and nothing else are needed"
-            )
-        return cls(
-            [tensors[names[number]] for number in range(len(names))],
-            space=description.get("space", "residual"),
-            metric=description.get("metric", "euclidean"),
-            normalize_residuals=description.get("normalize_residuals", False),
-            rotation=tensors.get("rotation"),
-            encoder=encoder,
-        )
+        return read_codebooks(path)
 
     def __len__(self) -> int:
         return len(self._levels)
@@ -368,8 +326,7 @@ class Codebooks:
             self._how() == other._how()
             and len(self) == len(other)
             and all(map(np.array_equal, self._levels, other._levels))
-            and (self._rotation is None) == (other._rotation is None)
-            and (self._rotation is None or np.array_equal(self._rotation, other._rotation))
+            and _equal(self._rotation, other._rotation)
             and self._encoder == other._encoder
         )
 
@@ -393,6 +350,12 @@ class Codebooks:
         return f"Codebooks({', '.join(shown)})"
 
 
+def _equal(one: Floats | None, other: Floats | None) -> bool:
+    if one is None or other is None:
+        return one is other
+    return bool(np.array_equal(one, other))
+
+
 def as_codebooks(codebooks: Codebooks | Sequence[Any]) -> Codebooks:
     """Return codebooks as they are, and residual ones for a sequence of (K_l, D) arrays."""
     return codebooks if isinstance(codebooks, Codebooks) else Codebooks(codebooks)
@@ -401,11 +364,14 @@ def as_codebooks(codebooks: Codebooks | Sequence[Any]) -> Codebooks:
 def _read_level(level: Any, number: int, space: str) -> Floats:
     name = f"codebooks[{number}]"
     if space != "tree" or number == 0:
-        return float_matrix(level, name).copy()
+        matrix: Floats = float_matrix(level, name).copy()
+        return matrix
     array = np.asarray(to_numpy(level))
     if array.ndim != number + 2:
         raise ValueError(f"{name} has {array.ndim} dimensions; a tree's level needs {number + 2}")
-    return float_matrix(array.reshape(-1, array.shape[-1]), name).reshape(array.shape).copy()
+    flat = float_matrix(array.reshape(-1, array.shape[-1]), name)
+    shaped: Floats = flat.reshape(array.shape).copy()
+    return shaped
 
 
 def _check_tree(levels: list[Floats]) -> None:
@@ -419,7 +385,8 @@ def _check_tree(levels: list[Floats]) -> None:
 
 
 def _flat(level: Floats) -> Floats:
-    return level.reshape(-1, level.shape[-1])
+    flat: Floats = level.reshape(-1, level.shape[-1])
+    return flat
 
 
 def _check_lengths(levels: list[Floats]) -> None:
@@ -434,9 +401,8 @@ def _check_lengths(levels: list[Floats]) -> None:
             )
 
 
-def read_rotation(rotation: Any, dim: int) -> Floats:
-    """Return a rotation to `dim` dimensions as float32, checked. ValueError."""
-    matrix = float_matrix(rotation, "rotation").copy()
+def _read_rotation(rotation: Any, dim: int) -> Floats:
+    matrix: Floats = float_matrix(rotation, "rotation").copy()
     if matrix.shape[0] != dim or matrix.shape[1] < dim:
         raise ValueError(f"rotation has shape {matrix.shape}; ({dim}, at least {dim}) is needed")
     products = matrix.astype(np.float64) @ matrix.T.astype(np.float64)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -215,8 +216,8 @@ class Encoder:
         layers: list[Layer] = []
         try:
             for number, layer in enumerate(description["layers"]):
-                weight = tensors.get(f"encoder_{number}_weight")
-                bias = tensors.get(f"encoder_{number}_bias")
+                weight: Any = tensors.get(f"encoder_{number}_weight")
+                bias: Any = tensors.get(f"encoder_{number}_bias")
                 kind = layer["kind"]
                 if kind == "linear":
                     layers.append(Linear(weight, bias if layer["bias"] else None))
@@ -251,7 +252,7 @@ def _elementwise(
         variance = (centred * centred).mean(axis=1, keepdims=True)
         return np.asarray(centred / np.sqrt(variance + layer.epsilon) * layer.weight + layer.bias)
     if layer.name == "relu":
-        return np.maximum(values, 0)
+        return np.asarray(np.maximum(values, 0))
     if layer.name == "leaky_relu":
         return np.where(values < 0, 0.01 * values, values)
     if layer.name == "tanh":
@@ -264,6 +265,4 @@ def _elementwise(
 
 def _erf(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the error function; NumPy has none."""
-    import math
-
-    return np.vectorize(math.erf, otypes=[np.float64])(values)
+    return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(values))

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid.arrays import float_matrix, is_whole, to_numpy
+from puresid.codebooks import Codebooks
 
 __all__ = ["Batches", "VectorSource"]
 
@@ -83,6 +84,24 @@ class _Blocks:
         rows = max(1, BLOCK_BYTES // (4 * self.shape[1]))
         for first in range(0, self.shape[0], rows):
             yield self.array[first : first + rows]
+
+
+@dataclass(frozen=True)
+class Transformed:
+    """Vectors as codebooks quantise them: what `transform` makes of each block."""
+
+    rows: npt.NDArray[Any] | VectorSource
+    codebooks: Codebooks
+    threads: int | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return self.rows.shape[0], self.codebooks.dim
+
+    def batches(self) -> Iterator[Any]:
+        rows = self.rows
+        for batch in _Blocks(rows).batches() if isinstance(rows, np.ndarray) else _read(rows):
+            yield self.codebooks.transform(batch, threads=self.threads)
 
 
 def vectors_or_source(values: Any) -> npt.NDArray[Any] | VectorSource:

@@ -213,12 +213,22 @@ def demo(output: Path, threads: int | None) -> None:
 
 
 def _describe_codebooks(codebooks: Codebooks) -> list[str]:
-    return [
+    lines = [
         f"  levels     {codebooks.n_levels}",
         f"  sizes      {' x '.join(map(str, codebooks.sizes))}",
         f"  dimension  {codebooks.dim}",
         f"  capacity   {codebooks.capacity:,}",
+        f"  space      {codebooks.space}",
     ]
+    if codebooks.metric != "euclidean":
+        lines.append(f"  metric     {codebooks.metric}")
+    if codebooks.normalize_residuals:
+        lines.append("  residuals  of length 1 before each level")
+    if codebooks.rotation is not None:
+        lines.append(f"  rotation   from {codebooks.rotation.shape[1]} dimensions")
+    if codebooks.encoder is not None:
+        lines.append(f"  encoder    from {codebooks.encoder.input_dim} dimensions")
+    return lines
 
 
 def _describe_sids(sids: NDArray[Any], most: int = 3) -> list[str]:

@@ -14,10 +14,9 @@ from typing import Any, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from puresid._tensors import read_tensors
+from puresid._codebook_files import read_tensors, write_codebooks
 from puresid.arrays import SidsArray, float_matrix
 from puresid.assignment import assign
-from puresid.atomic import atomic_write
 from puresid.codebooks import Codebooks
 
 Floats = npt.NDArray[np.float32]
@@ -107,9 +106,8 @@ class Quantizer(ABC):
             "history": self.history,
             "more": self._described_results(),
         }
-        data = self.codebooks.to_bytes({"quantizer": json.dumps(description, default=_plain)})
-        with atomic_write(path) as handle:
-            handle.write(data)
+        more = {"quantizer": json.dumps(description, default=operator.index)}
+        write_codebooks(self.codebooks, path, more=more)
 
     @classmethod
     def load(cls: type[Q], path: str | os.PathLike[str]) -> Q:
@@ -191,11 +189,6 @@ class Quantizer(ABC):
 
     def _take_results(self, described: dict[str, Any]) -> None:  # noqa: B027 (most have none)
         """Take what `_described_results` described."""
-
-
-def _plain(value: Any) -> Any:
-    """Return NumPy's integers as Python's, for JSON."""
-    return operator.index(value)
 
 
 def integer(value: Any, name: str, least: int) -> int:
