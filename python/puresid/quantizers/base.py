@@ -181,7 +181,10 @@ class Quantizer(ABC):
     @classmethod
     def _parameters_from(cls, described: dict[str, Any], codebooks: Codebooks) -> dict[str, Any]:
         """Return the parameters that `_described_parameters` described."""
-        return described
+        return {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in described.items()
+        }
 
     def _described_results(self) -> dict[str, Any]:
         """Return what else a file keeps of training."""

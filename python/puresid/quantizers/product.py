@@ -180,9 +180,10 @@ class ProductQuantizer(Quantizer):
 
     @classmethod
     def _parameters_from(cls, described: dict[str, Any], codebooks: Codebooks) -> dict[str, Any]:
-        if described["rotation"] is None:
-            return described | {"rotation": codebooks.rotation}
-        return described
+        parameters = super()._parameters_from(described, codebooks)
+        if parameters["rotation"] is None:
+            parameters["rotation"] = codebooks.rotation
+        return parameters
 
     def _described_results(self) -> dict[str, Any]:
         return {"rotation_history": self.rotation_history}
