@@ -100,6 +100,7 @@ class Quantizer(ABC):
         OSError
             If the file cannot be written. An older file of the name is then left as it was.
         """
+        codebooks = self.codebooks
         description = {
             "class": type(self).__name__,
             "parameters": self._described_parameters(),
@@ -107,7 +108,7 @@ class Quantizer(ABC):
             "more": self._described_results(),
         }
         more = {"quantizer": json.dumps(description, default=operator.index)}
-        write_codebooks(self.codebooks, path, more=more)
+        write_codebooks(codebooks, path, more=more)
 
     @classmethod
     def load(cls: type[Q], path: str | os.PathLike[str]) -> Q:

@@ -35,7 +35,7 @@ class RQKMeans(Quantizer):
         Mini-batch k-means: so many rows are read at a time and none are kept but a sample of
         ``max(batch_size, 16 K)`` rows. Each level starts from k-means on that sample; each batch
         then moves every codeword towards the mean of its rows by their share of all the rows it
-        has had, where rows of earlier passes count half as much with each pass. A level stops when
+        has had, where rows count a quarter as much with each pass that follows. A level stops when
         a pass lowers the mean squared distance by less than 0.1 %. How a source cuts its batches
         changes nothing.
     balanced : bool
