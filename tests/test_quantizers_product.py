@@ -8,6 +8,7 @@ from hypothesis.extra import numpy as hnp
 
 import puresid
 from puresid import ProductQuantizer, RQKMeans
+from puresid.quantizers.rotation import nearest_rotation
 
 
 @pytest.fixture(scope="module")
@@ -150,6 +151,28 @@ def test_as_good_as_faiss(correlated):
     distance = np.square(turned - decoded).sum(1).mean(dtype=np.float64)
     ours = ProductQuantizer(3, 64).fit(correlated)
     assert mean_distortion(correlated, ours) < 1.01 * distance
+
+
+@pytest.mark.parametrize("dim", [1, 2, 5, 40])
+@pytest.mark.parametrize("decades", [0, 3, 6, 30])
+def test_the_nearest_rotation_is_the_one_of_the_svd(dim, decades):
+    """But for directions whose singular values are below a hundred-thousandth of the greatest."""
+    rng = np.random.default_rng(dim)
+    for _ in range(5):
+        left, right, before = (np.linalg.qr(rng.standard_normal((dim, dim)))[0] for _ in range(3))
+        matrix = left * np.logspace(20, 20 - decades, dim) @ right
+        found = nearest_rotation(matrix.astype(np.float32), before.astype(np.float32), 1)
+        exact = found.astype(np.float64)
+        np.testing.assert_allclose(exact @ exact.T, np.eye(dim), atol=1e-5)
+        # What is sought is the greatest trace of the product, the sum of the singular values.
+        sought = np.logspace(20, 20 - decades, dim).sum()
+        assert (exact * matrix).sum() > (1 - 1e-4) * sought
+
+
+def test_the_nearest_rotation_to_nothing_is_the_one_before():
+    before = random_rotation(6).astype(np.float32)
+    found = nearest_rotation(np.zeros((6, 6), np.float32), before, 1)
+    np.testing.assert_allclose(found, before, atol=1e-5)
 
 
 # --- errors -------------------------------------------------------------------------------------

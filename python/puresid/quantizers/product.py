@@ -68,8 +68,8 @@ class ProductQuantizer(Quantizer):
 
     Notes
     -----
-    The same bytes at any number of threads. The rotation of ``"opq"`` comes from NumPy's ``eigh``
-    and ``svd``, so other builds of NumPy may give other digits.
+    The same bytes at any number of threads; but the starts of ``"opq"`` come from NumPy's ``eigh``,
+    so other builds of NumPy, or other numbers of its BLAS's threads, may give other digits.
 
     References
     ----------
