@@ -23,7 +23,7 @@ from puresid.judging import (
     evaluate_sids,
     plan,
 )
-from puresid.quantizers import RQVAE, RQKMeans
+from puresid.quantizers import RQVAE, HierarchicalKMeans, ProductQuantizer, Quantizer, RQKMeans
 from puresid.report import report
 from puresid.sources import Batches, VectorSource
 
@@ -36,12 +36,15 @@ __all__ = [
     "CapacityError",
     "Codebooks",
     "Encoder",
+    "HierarchicalKMeans",
     "Interval",
     "LevelEvaluation",
     "NeighbourAgreement",
     "ParquetVectors",
     "Plan",
     "PlannedSetting",
+    "ProductQuantizer",
+    "Quantizer",
     "RQKMeans",
     "SidEvaluation",
     "VectorSource",

@@ -60,7 +60,9 @@ def train_residual_kmeans(
     sizes: Sequence[int],
     n_iter: int,
     seed: int,
+    balanced: bool = False,
+    start: Sequence[npt.NDArray[np.float32]] | None = None,
     threads: int,
     simd: str | None,
     progress: Callable[[str, int, int], object] | None,
-) -> list[tuple[npt.NDArray[np.float32], list[float]]]: ...
+) -> list[tuple[npt.NDArray[np.float32], list[float], npt.NDArray[np.uint32]]]: ...

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from puresid.atomic import atomic_write
+from puresid._described import check_format, read_described, write_described
 from puresid.quantizers.rqvae_history import RQVAEEpoch, read_history
 from puresid.quantizers.rqvae_model import Fitted, Floats, Model, parts
 from puresid.quantizers.rqvae_settings import Settings
@@ -35,13 +33,7 @@ def write(
     OSError
         If it cannot be written.
     """
-    from safetensors.numpy import save
-
-    arrays = {name: np.asarray(array, order="C") for name, array in tensors.items()}
-    # One entry, because safetensors writes several in an order that changes from call to call.
-    metadata = {"description": json.dumps({"format": kind} | description)}
-    with atomic_write(path) as handle:
-        handle.write(save(arrays, metadata=metadata))
+    write_described(path, kind, description, tensors)
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -54,21 +46,8 @@ def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[
     ValueError
         If it is damaged or of another kind (naming the file).
     """
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
-
-    data = Path(path).read_bytes()
-    try:
-        tensors = load(data)
-        header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
-        metadata = header.get("__metadata__") or {}
-        description = json.loads(metadata.get("description", "null"))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{os.fspath(path)} is not an intact safetensors file: {error}") from error
-    found = description.get("format") if isinstance(description, dict) else None
-    if found != kind:
-        found = metadata.get("format", found)
-        raise ValueError(f"{os.fspath(path)} has the format {found!r}; {kind!r} is needed")
+    description, tensors = read_described(path)
+    check_format(path, description, kind)
     return description, tensors
 
 
