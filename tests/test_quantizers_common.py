@@ -244,6 +244,17 @@ def test_a_parameter_that_there_is_not(kind):
         quantizers()[kind].set_params(n_clusters=3)
 
 
+@every_kind
+def test_sources_are_for_mini_batches(vectors, trained, kind):
+    source = puresid.Batches(lambda: np.array_split(vectors, 3), shape=vectors.shape)
+    quantizer = quantizers()[kind]
+    if NAMES[kind] == "mini-batch":
+        assert digest(quantizer.fit(source)) == digest(trained[kind])
+        return
+    with pytest.raises(TypeError, match=r"vectors is a source of batches; RQKMeans with a batch_"):
+        quantizer.fit(source)
+
+
 def test_files_of_something_else(trained, tmp_path):
     path = tmp_path / "q.safetensors"
     trained[0].save(path)

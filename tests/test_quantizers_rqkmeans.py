@@ -122,7 +122,8 @@ def test_balanced_properties(rows, size, seed):
         found = counts(model.training_sids, level, size)
         assert found.min() == len(rows) // size
         assert found.max() == -(-len(rows) // size)
-        assert (np.diff(model.history[level]) <= 0).all()
+        # A mean rounded to float32 is no longer quite the best.
+        assert (np.diff(model.history[level]) <= 1e-6).all()
 
 
 def test_balanced_in_batches_is_refused():
@@ -233,11 +234,6 @@ puresid.RQKMeans(1, 8, n_iter=1, batch_size=8192, threads=1).fit(vectors)
 print(tracemalloc.get_traced_memory()[1])
 """
     assert int(run_python(script)) < 24e6
-
-
-def test_a_source_needs_a_batch_size(clustered):
-    with pytest.raises(TypeError, match=r"vectors is a source of batches; batch_size is needed"):
-        RQKMeans(2, 16).fit(batches(clustered))
 
 
 @pytest.mark.parametrize(("value", "error"), [(0, ValueError), (1.5, TypeError), ("4", TypeError)])

@@ -17,6 +17,7 @@ from puresid._codebook_files import read_codebooks, write_codebooks
 from puresid.arrays import SidsArray, float_matrix
 from puresid.assignment import assign
 from puresid.codebooks import Codebooks
+from puresid.sources import VectorSource
 
 Floats = npt.NDArray[np.float32]
 History = tuple[tuple[float, ...], ...]
@@ -222,6 +223,11 @@ def codebook_sizes(n_levels: int, codebook_size: Any) -> list[int]:
 
 def training_rows(vectors: Any, codewords: int, n_levels: int) -> Floats:
     """Return vectors as float32, enough of them and usable. TypeError, ValueError."""
+    if isinstance(vectors, VectorSource) and not isinstance(vectors, np.ndarray):
+        raise TypeError(
+            "vectors is a source of batches; RQKMeans with a batch_size trains on one, all else "
+            "needs the rows at once"
+        )
     rows = float_matrix(vectors, "vectors")
     check_count(len(rows), codewords)
     check_values(rows, 0, n_levels)

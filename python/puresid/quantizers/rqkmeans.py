@@ -138,8 +138,6 @@ class RQKMeans(Quantizer):
         self._codebooks = self._history = self._training_sids = None
         if self.batch_size is not None:
             return self._fit_in_batches(vectors, self.batch_size)
-        if not isinstance(vectors, np.ndarray) and hasattr(vectors, "batches"):
-            raise TypeError("vectors is a source of batches; batch_size is needed to train on one")
         rows = training_rows(vectors, max(self._sizes), self.n_levels)
         with progress_bar(self.progress) as report:
             levels = _core.train_residual_kmeans(
