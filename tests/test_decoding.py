@@ -92,9 +92,14 @@ def test_a_trie_survives_a_file(tmp_path):
     assert np.array_equal(again.sids, trie.sids)
     assert again.sizes == trie.sizes
     data = (tmp_path / "t.safetensors").read_bytes()
-    for damaged in (data[:-3], data[:20], b"", data.replace(b"sizes", b"sises")):
+    for damaged, message in (
+        (data[:-3], "not an intact safetensors file"),
+        (b"", "not an intact safetensors file"),
+        (data.replace(b"puresid.trie", b"puresid.tree"), "has the format 'puresid.tree'"),
+        (data.replace(b"sizes", b"sises"), "holds no trie: KeyError"),
+    ):
         (tmp_path / "d.safetensors").write_bytes(damaged)
-        with pytest.raises(ValueError, match="holds no trie"):
+        with pytest.raises(ValueError, match=message):
             SidTrie.load(tmp_path / "d.safetensors")
 
 

@@ -1,6 +1,7 @@
 """Trees and product spaces, scaled residuals, rotations and encoders, through the front door."""
 
 import hashlib
+import json
 import sys
 
 import numpy as np
@@ -226,20 +227,29 @@ def test_vectors_of_another_dimension_are_refused(name, message):
 def test_a_file_that_was_changed_by_hand_is_refused(tmp_path):
     from safetensors.numpy import save_file
 
-    def message(description: str, **more: np.ndarray) -> str:
+    def message(description: object, **more: np.ndarray) -> str:
+        if isinstance(description, dict):
+            description = {"format": "puresid.codebooks"} | description
         tensors = {"codebook_0": np.ones((2, 2), np.float32)} | more
-        save_file(tensors, tmp_path / "f.safetensors", metadata={"description": description})
+        metadata = {"description": json.dumps(description)}
+        save_file(tensors, tmp_path / "f.safetensors", metadata=metadata)
         with pytest.raises(ValueError, match="safetensors") as caught:
             puresid.Codebooks.load(tmp_path / "f.safetensors")
         return str(caught.value)
 
-    assert "an object is needed" in message("[1]")
-    assert "space is 'flat'" in message('{"space": "flat"}')
-    assert "the encoder's description is incomplete" in message('{"encoder": {"layers": [{}]}}')
-    assert "of the kind 'conv'" in message(
-        '{"encoder": {"layers": [{"kind": "conv"}], "skip": false}}'
-    )
-    assert "nothing else are needed" in message("{}", encoder_0_weight=np.ones((2, 2), np.float32))
+    assert "an object is needed" in message([1])
+    assert "has the format 'other'; 'puresid.codebooks' is needed" in message({"format": "other"})
+    assert "space is 'flat'" in message({"space": "flat"})
+    assert "the encoder's description is incomplete" in message({"encoder": {"layers": [{}]}})
+    conv = {"encoder": {"layers": [{"kind": "conv"}], "skip": False}}
+    assert "of the kind 'conv'" in message(conv)
+    assert "nothing else are needed" in message({}, encoder_0_weight=np.ones((2, 2), np.float32))
+
+
+def test_a_file_has_the_same_bytes_each_time(tmp_path):
+    for number in range(8):
+        every_kind()["encoded"].save(tmp_path / f"{number}.safetensors")
+    assert len({path.read_bytes() for path in tmp_path.iterdir()}) == 1
 
 
 ENCODERS = {

@@ -3,11 +3,13 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <limits>
 #include <numeric>
 #include <span>
 #include <string>
 
 #include "kmeans_seeding.hpp"
+#include "puresid/balanced.hpp"
 #include "puresid/codebooks.hpp"
 #include "puresid/distance.hpp"
 #include "puresid/nearest_search.hpp"
@@ -39,8 +41,16 @@ class Level {
     encode();
   }
 
-  [[nodiscard]] const std::vector<Token>& tokens() const noexcept { return tokens_; }
-  [[nodiscard]] KMeansLevel result() && { return {std::move(codewords_), std::move(distortion_)}; }
+  void train_balanced(std::size_t n_iter) {
+    BalancedAssignment assignment(rows_.rows(), size_);
+    for (std::size_t iteration = 0; iteration < n_iter; ++iteration) {
+      if (!encode_balanced(assignment)) return;
+      update();
+    }
+    encode_balanced(assignment);
+  }
+
+  [[nodiscard]] KMeansLevel result() && { return {std::move(codewords_), std::move(distortion_), std::move(tokens_)}; }
 
  private:
   struct Scratch {
@@ -77,6 +87,33 @@ class Level {
         });
     distortion_.push_back(std::accumulate(sums.begin(), sums.end(), 0.0) / static_cast<double>(rows));
     return std::find(changed.begin(), changed.end(), 1) != changed.end();
+  }
+
+  // Gives each row a codeword, all codewords as many rows. An assignment that is no better than the one before
+  // is dropped; whether it was better. Notes the mean squared distance.
+  bool encode_balanced(BalancedAssignment& assignment) {
+    const std::size_t rows = rows_.rows(), blocks = (rows + kMaxBlockRows - 1) / kMaxBlockRows;
+    const PackedCodebook packed({codewords_.data(), size_, rows_.cols()}, execution_.simd);
+    const std::size_t stride = packed.padded_size();
+    if (distances_.size() == 0) distances_ = AlignedBuffer<float>(checked_multiply(rows, stride));
+    parallel_for(execution_, stage_, blocks, rows, [&](std::size_t block, Worker& worker) {
+      const std::size_t first = block * kMaxBlockRows, n_rows = std::min(kMaxBlockRows, rows - first);
+      packed.squared_distances(rows_.row(first), n_rows, distances_.data() + first * stride);
+      worker.advance(n_rows);
+    });
+    const auto cost_of = [&](std::size_t row, Token token) {
+      return static_cast<double>(distances_.data()[row * stride + token]);
+    };
+    double before = std::numeric_limits<double>::infinity();
+    if (!distortion_.empty()) {
+      before = 0;
+      for (std::size_t row = 0; row < rows; ++row) before += cost_of(row, tokens_[row]);
+    }
+    assignment.solve({distances_.data(), rows, stride}, execution_);
+    const bool better = assignment.sum() < before;
+    if (better) tokens_ = assignment.tokens();
+    distortion_.push_back(std::min(before, assignment.sum()) / static_cast<double>(rows));
+    return better;
   }
 
   // Each codeword becomes the mean of its rows: summed in row order, in blocks of fixed length.
@@ -155,7 +192,29 @@ class Level {
   std::vector<Token> tokens_;
   std::vector<float> squared_;
   std::vector<double> distortion_;
+  AlignedBuffer<float> distances_;  // of all rows to all codewords; balanced only
 };
+
+void check_start(const std::vector<MatrixView<const float>>& start, const std::vector<std::size_t>& sizes,
+                 std::size_t dim) {
+  if (!start.empty() && start.size() != sizes.size()) {
+    throw std::invalid_argument("start has " + std::to_string(start.size()) + " levels; there are " +
+                                std::to_string(sizes.size()));
+  }
+  for (std::size_t level = 0; level < start.size(); ++level) {
+    const MatrixView<const float> codewords = start[level];
+    const std::string place = "start[" + std::to_string(level) + "]";
+    if (codewords.rows() != sizes[level] || codewords.cols() != dim) {
+      throw std::invalid_argument(place + " has " + std::to_string(codewords.rows()) + " codewords of dimension " +
+                                  std::to_string(codewords.cols()) + "; " + std::to_string(sizes[level]) + " of " +
+                                  std::to_string(dim) + " are needed");
+    }
+    const float* end = codewords.data() + codewords.rows() * dim;
+    if (!std::all_of(codewords.data(), end, [](float value) { return std::isfinite(value); })) {
+      throw std::invalid_argument(place + " has a value that is not finite");
+    }
+  }
+}
 
 void check_arguments(MatrixView<const float> vectors, const std::vector<std::size_t>& sizes) {
   if (sizes.empty()) throw std::invalid_argument("n_levels is 0; at least 1 is needed");
@@ -195,15 +254,22 @@ std::vector<KMeansLevel> train_residual_kmeans(MatrixView<const float> vectors, 
                                                const KMeansOptions& options, const Execution& execution) {
   const DefaultFloatEnvironment environment;
   check_arguments(vectors, sizes);
+  check_start(options.start, sizes, vectors.cols());
   const std::size_t dim = vectors.cols();
   std::vector<float> residuals(vectors.data(), vectors.data() + checked_multiply(vectors.rows(), dim));
   const MatrixView<const float> rows(residuals.data(), vectors.rows(), dim);
   std::vector<KMeansLevel> result;
   for (std::size_t number = 0; number < sizes.size(); ++number) {
-    Level level(rows, seed_codewords(rows, sizes[number], {options.seed, number}, execution), number, execution);
-    level.train(options.n_iter);
-    const std::vector<Token> tokens = level.tokens();
+    std::vector<float> codewords;
+    if (options.start.empty()) {
+      codewords = seed_codewords(rows, sizes[number], {options.seed, number}, execution);
+    } else {
+      codewords.assign(options.start[number].data(), options.start[number].data() + sizes[number] * dim);
+    }
+    Level level(rows, std::move(codewords), number, execution);
+    options.balanced ? level.train_balanced(options.n_iter) : level.train(options.n_iter);
     result.push_back(std::move(level).result());
+    const std::vector<Token>& tokens = result.back().tokens;
     for (std::size_t row = 0; row < rows.rows(); ++row) {
       const float* codeword = result.back().codewords.data() + tokens[row] * dim;
       for (std::size_t d = 0; d < dim; ++d) residuals[row * dim + d] -= codeword[d];

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <string>
 
 #include "puresid/distance.hpp"
@@ -36,6 +37,19 @@ std::vector<Row> stratified_sample(std::size_t rows, std::size_t wanted, const D
   return sample;
 }
 
+// The sum of the lesser of a[i] and b[i]. One chain of additions would be bound by its latency: eight run
+// side by side.
+double sum_of_lesser(const float* a, const float* b, std::size_t count) {
+  constexpr std::size_t kChains = 8;
+  double sums[kChains] = {};
+  std::size_t i = 0;
+  for (; i + kChains <= count; i += kChains) {
+    for (std::size_t j = 0; j < kChains; ++j) sums[j] += static_cast<double>(std::min(a[i + j], b[i + j]));
+  }
+  for (std::size_t j = 0; i + j < count; ++j) sums[j] += static_cast<double>(std::min(a[i + j], b[i + j]));
+  return std::accumulate(sums, sums + kChains, 0.0);
+}
+
 // The sample packed as codebooks, so that distances to a few trial rows run one lane per sample row.
 class Sample {
  public:
@@ -47,6 +61,8 @@ class Sample {
       parts_.emplace_back(MatrixView<const float>(data_.data() + first * dim_, count, dim_), execution.simd);
       sums_.emplace_back();
     }
+    distances_.resize(parts_.size());
+    left_.resize(parts_.size());
     std::fill(closest_.begin(), closest_.end(), std::numeric_limits<float>::infinity());
   }
 
@@ -57,32 +73,29 @@ class Sample {
   std::size_t take_best(const std::vector<std::size_t>& trials) {
     std::vector<float> vectors(trials.size() * dim_);
     for (std::size_t t = 0; t < trials.size(); ++t) std::copy_n(row(trials[t]), dim_, vectors.data() + t * dim_);
-    std::vector<std::vector<float>> distances(parts_.size());
-    std::vector<std::vector<double>> left(parts_.size(), std::vector<double>(trials.size()));
     parallel_for(execution_, "seeding", parts_.size(), parts_.size(), [&](std::size_t part, Worker&) {
       const PackedCodebook& packed = parts_[part];
-      distances[part].resize(packed.padded_size() * trials.size());
-      packed.squared_distances(vectors.data(), trials.size(), distances[part].data());
+      distances_[part].resize(packed.padded_size() * trials.size());
+      left_[part].resize(trials.size());
+      packed.squared_distances(vectors.data(), trials.size(), distances_[part].data());
       for (std::size_t t = 0; t < trials.size(); ++t) {
-        const float* squared = distances[part].data() + t * packed.padded_size();
-        for (std::size_t i = 0; i < packed.size(); ++i) {
-          left[part][t] += static_cast<double>(std::min(squared[i], closest_[part * kPanelRows + i]));
-        }
+        left_[part][t] = sum_of_lesser(distances_[part].data() + t * packed.padded_size(),
+                                       closest_.data() + part * kPanelRows, packed.size());
       }
     });
     std::vector<double> potentials(trials.size());
-    for (const auto& sums : left) {
+    for (const auto& sums : left_) {
       for (std::size_t t = 0; t < trials.size(); ++t) potentials[t] += sums[t];
     }
     const auto best =
         static_cast<std::size_t>(std::min_element(potentials.begin(), potentials.end()) - potentials.begin());
     for (std::size_t part = 0; part < parts_.size(); ++part) {
-      const float* squared = distances[part].data() + best * parts_[part].padded_size();
+      const float* squared = distances_[part].data() + best * parts_[part].padded_size();
       for (std::size_t i = 0; i < parts_[part].size(); ++i) {
         float& closest = closest_[part * kPanelRows + i];
         closest = std::min(closest, squared[i]);
       }
-      sums_[part] = left[part][best];
+      sums_[part] = left_[part][best];
     }
     return trials[best];
   }
@@ -113,7 +126,9 @@ class Sample {
   AlignedBuffer<float> data_;
   std::vector<float> closest_;  // squared distance to the nearest codeword so far
   std::vector<PackedCodebook> parts_;
-  std::vector<double> sums_;  // of closest_, by part
+  std::vector<double> sums_;                   // of closest_, by part
+  std::vector<std::vector<float>> distances_;  // of one step, by part: kept so that steps need no memory
+  std::vector<std::vector<double>> left_;
 };
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <doctest/doctest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <set>
@@ -179,6 +180,66 @@ TEST_CASE("without iterations the codewords are rows of the input") {
   const std::set<reference::Vector> rows(vectors.begin(), vectors.end());
   const auto levels = as_reference(train(vectors, {16}, {.n_iter = 0, .seed = 5}), 3);
   for (const auto& codeword : levels[0]) CHECK(rows.contains(codeword));
+}
+
+TEST_CASE("balanced, every cluster of every level has floor(N / K) rows or one more, and distortion falls") {
+  const auto vectors = clustered(10, 1003, 4, 30);
+  const KMeansOptions options{.n_iter = 20, .seed = 1, .balanced = true};
+  const Levels levels = train(vectors, {16, 12}, options);
+  for (const KMeansLevel& level : levels) {
+    const std::size_t clusters = level.codewords.size() / 4;
+    std::vector<std::size_t> counts(clusters);
+    REQUIRE(level.tokens.size() == vectors.size());
+    for (const Token token : level.tokens) ++counts[token];
+    for (const std::size_t count : counts) CHECK((count == 1003 / clusters || count == 1003 / clusters + 1));
+    CHECK(std::is_sorted(level.distortion.rbegin(), level.distortion.rend()));
+    CHECK(level.distortion.back() < level.distortion.front());
+  }
+  for (const int threads : {1, 2, 3}) {
+    for (const Simd simd : available_simd()) {
+      Execution execution;
+      execution.threads = threads;
+      execution.simd = simd;
+      const Levels again = train(vectors, {16, 12}, options, execution);
+      CHECK(same(again, levels));
+      CHECK(again[1].tokens == levels[1].tokens);
+    }
+  }
+}
+
+TEST_CASE("tokens are those of the rows' nearest codewords at the end") {
+  const auto vectors = clustered(11, 300, 3, 20);
+  const Levels levels = train(vectors, {10, 6}, {.n_iter = 4, .seed = 0});
+  const auto codebooks = as_reference(levels, 3);
+  for (std::size_t row = 0; row < vectors.size(); ++row) {
+    CHECK(reference::nearest(vectors[row], codebooks) ==
+          std::vector<Token>{levels[0].tokens[row], levels[1].tokens[row]});
+  }
+}
+
+TEST_CASE("a start that is given takes the place of seeding") {
+  const auto vectors = clustered(12, 200, 2, 8);
+  const FlatRows<float> start({{0, 0}, {1, 1}, {1, 1}}, 2);
+  const Levels levels = train(vectors, {3}, {.n_iter = 0, .start = {start.view()}});
+  CHECK(levels[0].codewords == std::vector<float>{0, 0, 1, 1, 1, 1});
+  const Levels drawn = train(vectors, {3}, {.n_iter = 3, .seed = 4});
+  const FlatRows<float> end(as_reference(drawn, 2)[0], 2);
+  const Levels more = train(vectors, {3}, {.n_iter = 2, .start = {end.view()}});
+  CHECK(more[0].distortion.front() == drawn[0].distortion.back());
+}
+
+TEST_CASE("a start that does not fit is refused with what and where") {
+  const std::vector<reference::Vector> vectors(3, reference::Vector{1, 2});
+  const auto refuse = [&](const reference::Codebook& start, const char* message) {
+    const FlatRows<float> flat(start, start[0].size());
+    CHECK_THROWS_WITH_AS(train(vectors, {2}, {.start = {flat.view()}}), message, std::invalid_argument);
+  };
+  refuse({{1, 2}}, "start[0] has 1 codewords of dimension 2; 2 of 2 are needed");
+  refuse({{1}, {2}}, "start[0] has 2 codewords of dimension 1; 2 of 2 are needed");
+  refuse({{1, 2}, {std::numeric_limits<float>::infinity(), 2}}, "start[0] has a value that is not finite");
+  const FlatRows<float> flat({{1, 2}}, 2);
+  CHECK_THROWS_WITH_AS(train(vectors, {1, 1}, {.start = {flat.view()}}), "start has 1 levels; there are 2",
+                       std::invalid_argument);
 }
 
 TEST_CASE("bad arguments are refused with what and where") {

@@ -1,7 +1,7 @@
 """Unique, purely semantic IDs for every item of a catalogue.
 
 `assign` gives each item vector a semantic ID (SID), a short tuple of codebook tokens that no other
-item has. `RQKMeans` trains codebooks; `Codebooks` keeps them.
+item has. `RQKMeans` and `RQVAE` train codebooks; `Codebooks` keeps them.
 """
 
 import os as _os
@@ -13,11 +13,22 @@ from puresid.columns import ArrowVectors, ParquetVectors
 from puresid.config import build_config
 from puresid.encoder import Encoder
 from puresid.formats import export, import_sids, load_codebooks, new_tokens, token_strings
-from puresid.quantizers import RQKMeans
+from puresid.judging import (
+    Interval,
+    LevelEvaluation,
+    NeighbourAgreement,
+    Plan,
+    PlannedSetting,
+    SidEvaluation,
+    evaluate_sids,
+    plan,
+)
+from puresid.quantizers import RQVAE, HierarchicalKMeans, ProductQuantizer, Quantizer, RQKMeans
 from puresid.report import report
 from puresid.sources import Batches, VectorSource
 
 __all__ = [
+    "RQVAE",
     "ArrowVectors",
     "Assignment",
     "AssignmentSummary",
@@ -25,16 +36,27 @@ __all__ = [
     "CapacityError",
     "Codebooks",
     "Encoder",
+    "HierarchicalKMeans",
+    "Interval",
+    "LevelEvaluation",
+    "NeighbourAgreement",
     "ParquetVectors",
+    "Plan",
+    "PlannedSetting",
+    "ProductQuantizer",
+    "Quantizer",
     "RQKMeans",
+    "SidEvaluation",
     "VectorSource",
     "__version__",
     "assign",
     "build_config",
+    "evaluate_sids",
     "export",
     "import_sids",
     "load_codebooks",
     "new_tokens",
+    "plan",
     "report",
     "token_strings",
 ]

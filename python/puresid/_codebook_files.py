@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from pathlib import Path
 from typing import Any
 
-from puresid.atomic import atomic_write
+from puresid._described import check_format, read_described, write_described
 from puresid.codebooks import Codebooks
 from puresid.encoder import Encoder
 
+FORMAT = "puresid.codebooks"
 
-def write_codebooks(codebooks: Codebooks, path: str | os.PathLike[str]) -> None:
-    """Write them; see `Codebooks.save`."""
-    from safetensors.numpy import save
 
+def write_codebooks(
+    codebooks: Codebooks, path: str | os.PathLike[str], *, more: dict[str, Any] | None = None
+) -> None:
+    """Write them; see `Codebooks.save`. `more` goes to the description."""
     tensors = {f"codebook_{number}": level for number, level in enumerate(codebooks)}
     description: dict[str, Any] = {
         "space": codebooks.space,
@@ -26,35 +26,26 @@ def write_codebooks(codebooks: Codebooks, path: str | os.PathLike[str]) -> None:
     if codebooks.rotation is not None:
         tensors["rotation"] = codebooks.rotation
     if codebooks.encoder is not None:
-        description["encoder"], more = codebooks.encoder.to_tensors()
-        tensors |= more
-    metadata = {"format": "puresid.codebooks", "description": json.dumps(description)}
-    with atomic_write(path) as handle:
-        handle.write(save(tensors, metadata=metadata))
+        description["encoder"], layers = codebooks.encoder.to_tensors()
+        tensors |= layers
+    write_described(path, FORMAT, description | (more or {}), tensors)
 
 
-def read_codebooks(path: str | os.PathLike[str]) -> Codebooks:
-    """Read what `write_codebooks` wrote; see `Codebooks.load`."""
-    from safetensors import SafetensorError
-    from safetensors.numpy import load
+def read_codebooks(path: str | os.PathLike[str]) -> tuple[Codebooks, dict[str, Any]]:
+    """Read what `write_codebooks` wrote, and its whole description; see `Codebooks.load`.
 
-    data = Path(path).read_bytes()
+    A file without a description holds residual codebooks.
+    """
+    description, tensors = read_described(path)
+    if description:
+        check_format(path, description, FORMAT)
     try:
-        tensors = load(data)
-        length = int.from_bytes(data[:8], "little")
-        metadata = json.loads(data[8 : 8 + length]).get("__metadata__") or {}
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{os.fspath(path)} is not an intact safetensors file: {error}") from error
-    try:
-        return _from_tensors(tensors, metadata)
+        return _from_tensors(tensors, description), description
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
-def _from_tensors(tensors: dict[str, Any], metadata: dict[str, str]) -> Codebooks:
-    description = json.loads(metadata.get("description", "{}"))
-    if not isinstance(description, dict):
-        raise ValueError(f"its description is {description!r}; an object is needed")
+def _from_tensors(tensors: dict[str, Any], description: dict[str, Any]) -> Codebooks:
     names = {
         int(match[1]): name for name in tensors if (match := re.fullmatch(r"codebook_(\d+)", name))
     }

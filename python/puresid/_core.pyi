@@ -60,9 +60,12 @@ def train_residual_kmeans(
     sizes: Sequence[int],
     n_iter: int,
     seed: int,
+    balanced: bool = False,
+    start: Sequence[npt.NDArray[np.float32]] | None = None,
     threads: int,
     simd: str | None,
     progress: Callable[[str, int, int], object] | None,
+<<<<<<< HEAD
 ) -> list[tuple[npt.NDArray[np.float32], list[float]]]: ...
 
 class LeafSet:
@@ -84,3 +87,6 @@ class SidTrie:
     def tokens(self, depth: int) -> npt.NDArray[np.uint32]: ...
     def first_child(self, depth: int) -> npt.NDArray[np.uint32]: ...
     def first_leaf(self, depth: int) -> npt.NDArray[np.uint32]: ...
+=======
+) -> list[tuple[npt.NDArray[np.float32], list[float], npt.NDArray[np.uint32]]]: ...
+>>>>>>> main

@@ -307,7 +307,7 @@ class Codebooks:
         """
         from puresid._codebook_files import read_codebooks
 
-        return read_codebooks(path)
+        return read_codebooks(path)[0]
 
     def __len__(self) -> int:
         return len(self._levels)

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from puresid.cli.convert import convert, export
+from puresid.cli.fit import fit
+from puresid.cli.judge import judge as _judge
 from puresid.cli.options import (
     CODEBOOK_SUFFIXES,
     COLUMN,
@@ -24,9 +26,9 @@ from puresid.cli.options import (
     keep_inputs,
     load_codebooks,
     progress,
-    read_sizes,
     read_tiers,
 )
+from puresid.cli.plan import plan as _plan
 from puresid.cli.report import report
 
 if TYPE_CHECKING:
@@ -77,52 +79,7 @@ def main() -> None:
     """Give every item of a catalogue a semantic ID (SID) that no other item has."""
 
 
-@main.command()
-@click.argument("vectors", type=FILE)
-@click.option("-o", "--output", type=FILE, required=True, help="Codebooks to write, .safetensors.")
-@click.option("--levels", type=click.IntRange(min=1), help="Tokens per SID. [default: 3]")
-@click.option(
-    "--codebook-size",
-    callback=read_sizes,
-    default="256",
-    show_default=True,
-    help="Codewords per level; 256,256,512 sets each level's own.",
-)
-@click.option("--n-iter", type=click.IntRange(min=1), default=25, show_default=True)
-@click.option("--random-state", type=int, default=0, show_default=True)
-@THREADS
-@COLUMN
-def fit(
-    vectors: Path,
-    output: Path,
-    levels: int | None,
-    codebook_size: tuple[int, ...],
-    n_iter: int,
-    random_state: int,
-    threads: int | None,
-    column: str | None,
-) -> None:
-    """Train codebooks on VECTORS (.npy or .parquet) by residual k-means."""
-    from puresid import RQKMeans
-    from puresid.files import check_writable, read_vectors
-
-    sizes = codebook_size * (levels or 3) if len(codebook_size) == 1 else codebook_size
-    if levels not in (None, len(sizes)):
-        raise ValueError(f"--codebook-size names {len(sizes)} levels and --levels {levels}")
-    check_writable(output, suffixes=CODEBOOK_SUFFIXES)
-    trainer = RQKMeans(
-        len(sizes),
-        sizes,
-        n_iter=n_iter,
-        random_state=random_state,
-        threads=threads,
-        progress=progress(),
-    )
-    trainer.fit(read_vectors(vectors, column=column))
-    trainer.codebooks.save(output)
-    for level, (size, errors) in enumerate(zip(sizes, trainer.history, strict=True)):
-        click.echo(f"level {level}: {size} codewords, mean squared distance {errors[-1]:.6g}")
-    click.echo(f"wrote {output}")
+main.add_command(fit)
 
 
 @main.command()
@@ -273,3 +230,5 @@ def _prefix_line(prefix: Sequence[Any] | NDArray[Any], count: int) -> str:
 main.add_command(convert)
 main.add_command(export)
 main.add_command(report)
+main.add_command(_plan)
+main.add_command(_judge)

@@ -36,9 +36,11 @@ def numbers(text: str) -> tuple[int, ...]:
     return found
 
 
-def read_sizes(ctx: click.Context, option: click.Parameter, text: str) -> tuple[int, ...]:
+def read_sizes(
+    ctx: click.Context, option: click.Parameter, text: str | None
+) -> tuple[int, ...] | None:
     """Read an option such as ``256,256,512``."""
-    return numbers(text)
+    return None if text is None else numbers(text)
 
 
 def read_tiers(

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from puresid import _core
-from puresid._formats import CorruptFileError, checked_sids
+from puresid._described import check_format, read_described, write_described
+from puresid._formats import checked_sids
 from puresid.arrays import to_numpy, token_matrix
-from puresid.atomic import atomic_write
 
 if TYPE_CHECKING:
     from puresid.decoding.device import DeviceTrie
+
+_FORMAT = "puresid.trie"
 
 Bools = npt.NDArray[np.bool_]
 Tokens = npt.NDArray[np.uint32]
@@ -250,12 +250,8 @@ class SidTrie:
         return core.tokens(depth + 1), core.first_child(depth), core.first_leaf(depth)
 
     def save(self, path: str | os.PathLike[str]) -> None:
-        """Write a safetensors file, whole or not at all."""
-        from safetensors.numpy import save
-
-        metadata = {"format": "puresid.trie", "sizes": json.dumps(self._sizes)}
-        with atomic_write(path) as handle:
-            handle.write(save({"sids": self.sids}, metadata=metadata))
+        """Write a safetensors file, whole or not at all; the same bytes for the same trie."""
+        write_described(path, _FORMAT, {"sizes": self._sizes}, {"sids": self.sids})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> SidTrie:
@@ -263,22 +259,17 @@ class SidTrie:
 
         Raises
         ------
-        CorruptFileError
-            If the file is damaged or holds no trie. (A `ValueError` too.)
+        ValueError
+            If the file is damaged or holds no trie (naming it).
         OSError
             If it cannot be read.
         """
-        from safetensors import SafetensorError
-        from safetensors.numpy import load
-
-        data = Path(path).read_bytes()
+        description, tensors = read_described(path)
+        check_format(path, description, _FORMAT)
         try:
-            tensors = load(data)
-            length = int.from_bytes(data[:8], "little")
-            sizes = json.loads(json.loads(data[8 : 8 + length])["__metadata__"]["sizes"])
-            return cls(tensors["sids"], sizes=sizes)
-        except (SafetensorError, KeyError, TypeError, ValueError) as error:
-            raise CorruptFileError(f"{os.fspath(path)} holds no trie: {error!r}") from error
+            return cls(tensors["sids"], sizes=description["sizes"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise ValueError(f"{os.fspath(path)} holds no trie: {error!r}") from error
 
     def __repr__(self) -> str:
         return f"SidTrie({len(self):,} SIDs, sizes={self._sizes})"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import operator
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from puresid._codebook_files import FORMAT
 from puresid.codebooks import METRICS, Codebooks
 from puresid.formats.from_faiss import codebooks_of_faiss, is_faiss, read_faiss
 from puresid.formats.sources import TENSOR_FORMATS, Options
@@ -137,9 +139,9 @@ def _is_own(path: Path) -> bool:
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-    except SafetensorError:
+        return bool(json.loads(metadata.get("description", "{}")).get("format") == FORMAT)
+    except (SafetensorError, AttributeError, ValueError):
         return False  # reading it will say what is wrong
-    return bool(metadata.get("format") == "puresid.codebooks")
 
 
 def _recognise(file: TensorFile) -> Any:

@@ -1,0 +1,104 @@
+"""The command ``puresid fit`` with each quantizer."""
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+import puresid
+from puresid import HierarchicalKMeans, ProductQuantizer, RQKMeans, cli
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    np.save("v.npy", np.random.default_rng(0).standard_normal((300, 9)).astype(np.float32))
+    return tmp_path
+
+
+def run(*words: object, code: int = 0) -> str:
+    found = CliRunner().invoke(cli.main, ["fit", "v.npy", "-o", "f.safetensors", *map(str, words)])
+    assert found.exit_code == code, found.output
+    return found.output
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (("--codebook-size", 8), RQKMeans(3, 8)),
+        (("--codebook-size", "8,4", "--balanced"), RQKMeans(2, (8, 4), balanced=True)),
+        (
+            ("--levels", 2, "--codebook-size", 8, "--batch-size", 64),
+            RQKMeans(2, 8, batch_size=64),
+        ),
+        (("--quantizer", "hierarchical", "--codebook-size", "6,3"), HierarchicalKMeans((6, 3))),
+        (("--quantizer", "hierarchical", "--codebook-size", 5), HierarchicalKMeans((5, 5))),
+        (("--quantizer", "hierarchical"), HierarchicalKMeans((256, 96))),
+        (("--quantizer", "product", "--codebook-size", 8), ProductQuantizer(4, 8)),
+        (
+            ("--quantizer", "product", "--levels", 3, "--rotation", "none", "--n-iter", 2),
+            ProductQuantizer(3, 256, rotation="none", n_iter=2),
+        ),
+        (
+            ("--quantizer", "product", "--codebook-size", "8,4", "--rotation", "opq"),
+            ProductQuantizer(2, (8, 4), rotation="opq"),
+        ),
+    ],
+)
+def test_is_the_library_s_training(words, expected):
+    output = run(*words, "--random-state", 7)
+    expected.set_params(random_state=7).fit(np.load("v.npy"))
+    found = type(expected).load("f.safetensors")
+    assert found.codebooks == expected.codebooks
+    assert found.history == expected.history
+    assert puresid.Codebooks.load("f.safetensors") == expected.codebooks
+    for level, (size, errors) in enumerate(
+        zip(expected.codebooks.sizes, expected.history, strict=True)
+    ):
+        assert f"level {level}: {size} codewords, mean squared distance {errors[-1]:.6g}" in output
+    assert output.endswith("wrote f.safetensors\n")
+
+
+def test_batches_of_an_arrow_file():
+    pa = pytest.importorskip("pyarrow", reason="pyarrow, the extra 'parquet', is missing")
+    vectors = np.load("v.npy")
+    table = pa.table({"v": pa.FixedSizeListArray.from_arrays(vectors.ravel(), 9)})
+    with pa.OSFile("v.arrow", "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+        writer.write_table(table, max_chunksize=77)
+    words = ["fit", "v.arrow", "-o", "f.safetensors", "--codebook-size", "8", "--batch-size", "50"]
+    found = CliRunner().invoke(cli.main, words)
+    assert found.exit_code == 0, found.output
+    expected = RQKMeans(3, 8, batch_size=50).fit(vectors)
+    assert puresid.Codebooks.load("f.safetensors") == expected.codebooks
+
+
+@pytest.mark.parametrize(
+    ("quantizer", "words", "option"),
+    [
+        ("hierarchical", ("--balanced",), "balanced"),
+        ("hierarchical", ("--rotation", "none"), "rotation"),
+        ("product", ("--batch-size", 9), "batch-size"),
+        ("rqkmeans", ("--rotation", "opq"), "rotation"),
+    ],
+)
+def test_options_of_another_quantizer(quantizer, words, option):
+    message = f"--{option} is not an option of --quantizer {quantizer}"
+    assert message in run("--quantizer", quantizer, *words, code=2)
+
+
+def test_levels_that_contradict_sizes():
+    words = ("--quantizer", "product", "--levels", 3, "--codebook-size", "8,4")
+    assert "--codebook-size names 2 levels and --levels 3" in run(*words, code=2)
+
+
+def test_balanced_batches():
+    assert "batch_size is 64 and balanced is True" in run(
+        "--balanced", "--batch-size", 64, "--codebook-size", 8, code=2
+    )
+
+
+def test_the_input_is_not_written_over():
+    np.save("v.npy", np.zeros((4, 2)))
+    words = ["fit", "v.npy", "-o", "v.npy"]
+    found = CliRunner().invoke(cli.main, words)
+    assert found.exit_code == 2
+    assert "v.npy is an input" in found.output
