@@ -1,5 +1,7 @@
 """The trie against a look through all SIDs, vocabularies, files."""
 
+import itertools
+
 import numpy as np
 import pytest
 
@@ -56,7 +58,7 @@ def test_a_thousand_random_tries_equal_brute_force():
         expected = following(counted, prefixes, sizes[prefixes.shape[1]])
         assert np.array_equal(trie.allowed(prefixes, live=live), expected)
         offsets, tokens = trie.allowed_tokens(prefixes, live=live)
-        rows = [tokens[a:b].tolist() for a, b in zip(offsets[:-1], offsets[1:], strict=True)]
+        rows = [tokens[a:b].tolist() for a, b in itertools.pairwise(offsets)]
         assert rows == [np.flatnonzero(row).tolist() for row in expected]
 
 
