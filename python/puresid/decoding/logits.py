@@ -27,8 +27,8 @@ class SidLogitsProcessor:
     vocabulary : SidVocabulary
         Of the same sizes.
     prompt_length : int
-        Columns of ``input_ids`` before the first token of a SID: 1 for an encoder-decoder (the start
-        token), the padded length of the prompts for a decoder-only model.
+        Columns of ``input_ids`` before the first token of a SID: 1 for an encoder-decoder (the
+        start token), the padded length of the prompts for a decoder-only model.
     eos_token_id : int, optional
         What comes after a SID, alone. Without it a SID is the end.
     normalize : {"vocabulary", "children"}
