@@ -1,4 +1,4 @@
-"""`score_sids`: the probability of every SID, as a check on beams and a ranking of small catalogues."""
+"""`score_sids`: the probability of every SID, as a check on beams."""
 
 from __future__ import annotations
 
