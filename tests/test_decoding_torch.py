@@ -228,6 +228,17 @@ def test_processors_that_cannot_be_are_refused(message, options):
         processor(**options)
 
 
+@pytest.mark.parametrize("normalize", ["vocabulary", "children"])
+def test_scores_are_overwritten_only_where_allowed(normalize):
+    scores = torch.log_softmax(torch.arange(8.0)[None], dim=1)
+    for before in ([[0]], [[0, 4]], [[0, 4, 6]]):
+        ids, given = torch.tensor(before), scores.clone()
+        kept = processor(normalize=normalize)(ids, given)
+        assert torch.equal(given, scores)
+        assert torch.equal(processor(normalize=normalize, in_place=True)(ids, given), kept)
+        assert torch.equal(given, kept)
+
+
 def test_scores_of_a_step():
     scores = torch.log_softmax(torch.arange(8.0)[None], dim=1)
     at_first = processor()(torch.zeros(1, 1, dtype=torch.int64), scores)
