@@ -1,10 +1,10 @@
 """One step of constrained decoding: the trie beside a dict of prefixes.
 
-``python -m bench.decoding`` prints a table. A step takes the beams' prefixes and the scores over the
-vocabulary, and gives the scores with what leads to no SID masked: `SidLogitsProcessor`, and what
-transformers does with ``prefix_allowed_tokens_fn``, a function that looks each beam's prefix up in a
-dict of lists. Beside them the masks alone, by `DeviceTrie` and by the core. Answers are compared before
-anything is timed; all ways take turns in one process.
+``python -m bench.decoding`` prints a table. A step takes the beams' prefixes and the scores over
+the vocabulary, and gives the scores with what leads to no SID masked: `SidLogitsProcessor`, and
+what transformers does with ``prefix_allowed_tokens_fn``, a function that looks each beam's prefix
+up in a dict of lists. Beside them the masks alone, by `DeviceTrie` and by the core. Answers are
+compared before anything is timed; all ways take turns in one process.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def made_sids(items: int, sizes: tuple[int, ...]) -> Any:
     return rng.permutation(found)[:items]
 
 
-def by_dict(sids: Any, vocabulary: SidVocabulary) -> Callable[[int, Any], list[int]]:
+def by_dict(sids: Any, vocabulary: SidVocabulary) -> Any:
     """Return the function of every tutorial."""
     following: dict[tuple[int, ...], set[int]] = {}
     for row in vocabulary.encode(sids).tolist():
@@ -61,7 +61,7 @@ def ways(sids: Any, sizes: tuple[int, ...], beams: int, depth: int) -> dict[str,
     tokens = torch.from_numpy(chosen.astype(np.int64))
     make: Any = transformers.PrefixConstrainedLogitsProcessor
     tutorial = make(by_dict(sids, vocabulary), num_beams=beams)
-    result = {
+    result: dict[str, Callable[[], Any]] = {
         "SidLogitsProcessor (torch)": lambda: processor(input_ids, scores),
         "prefix_allowed_tokens_fn, dict": lambda: tutorial(input_ids, scores),
     }

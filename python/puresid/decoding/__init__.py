@@ -1,7 +1,7 @@
 """Constrained decoding: the SIDs that exist, as a trie, and language models that generate them.
 
-`SidTrie` needs only numpy; `DeviceTrie` and `SidLogitsProcessor` need torch, which they import when they
-are made.
+`SidTrie` needs only numpy; `DeviceTrie` and `SidLogitsProcessor` need torch, which they import
+when they are made.
 """
 
 from puresid.decoding.device import DeviceTrie

@@ -39,8 +39,8 @@ class SidLogitsProcessor:
         Only these SIDs.
     in_place : bool
         Whether the scores that come in may be overwritten: spares a CPU most of a step's time,
-        which goes into memory for the scores that come out. Not where they are asked for themselves, as
-        by ``generate(output_logits=True)`` without beams.
+        which goes into memory for the scores that come out. Not where they are asked for
+        themselves, as by ``generate(output_logits=True)`` without beams.
 
     Raises
     ------
