@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid import _core
-from puresid.arrays import float_matrix, to_numpy, token_matrix
+from puresid._codebook_checks import check_lengths, check_tree, read_level, read_rotation
+from puresid.arrays import float_matrix, token_matrix
 from puresid.encoder import Encoder, apply_linear
 
 Floats = npt.NDArray[np.float32]
@@ -87,16 +88,16 @@ class Codebooks:
         self._space = space
         self._metric = metric
         self._normalize_residuals = bool(normalize_residuals)
-        arrays = [_read_level(level, number, space) for number, level in enumerate(levels)]
+        arrays = [read_level(level, number, space) for number, level in enumerate(levels)]
         if space == "tree":
-            _check_tree(arrays)
+            check_tree(arrays)
         _core.check_codebooks([_flat(array) for array in arrays], space=space, scaling=self.scaling)
         if metric == "cosine":
-            _check_lengths(arrays)
+            check_lengths(arrays)
         for array in arrays:
             array.flags.writeable = False
         self._levels = tuple(arrays)
-        self._rotation = None if rotation is None else _read_rotation(rotation, self.dim)
+        self._rotation = None if rotation is None else read_rotation(rotation, self.dim)
         if encoder is not None and not isinstance(encoder, Encoder):
             raise TypeError(f"encoder is {encoder!r}; an Encoder is needed")
         if encoder is not None and encoder.dim != self._quantised_from:
@@ -361,55 +362,6 @@ def as_codebooks(codebooks: Codebooks | Sequence[Any]) -> Codebooks:
     return codebooks if isinstance(codebooks, Codebooks) else Codebooks(codebooks)
 
 
-def _read_level(level: Any, number: int, space: str) -> Floats:
-    name = f"codebooks[{number}]"
-    if space != "tree" or number == 0:
-        matrix: Floats = float_matrix(level, name).copy()
-        return matrix
-    array = np.asarray(to_numpy(level))
-    if array.ndim != number + 2:
-        raise ValueError(f"{name} has {array.ndim} dimensions; a tree's level needs {number + 2}")
-    flat = float_matrix(array.reshape(-1, array.shape[-1]), name)
-    shaped: Floats = flat.reshape(array.shape).copy()
-    return shaped
-
-
-def _check_tree(levels: list[Floats]) -> None:
-    for number, level in enumerate(levels[1:], start=1):
-        above = levels[number - 1].shape[:-1]
-        if level.shape[:-2] != above:
-            raise ValueError(
-                f"codebooks[{number}] has shape {level.shape}; "
-                f"it must begin with {above}, the tokens of the levels above"
-            )
-
-
 def _flat(level: Floats) -> Floats:
     flat: Floats = level.reshape(-1, level.shape[-1])
     return flat
-
-
-def _check_lengths(levels: list[Floats]) -> None:
-    for number, level in enumerate(levels):
-        lengths = np.sqrt((level.astype(np.float64) ** 2).sum(axis=1))
-        wrong = np.abs(lengths - 1) > 1e-3
-        if wrong.any():
-            token = int(wrong.argmax())
-            raise ValueError(
-                f"codebooks[{number}] has length {lengths[token]:.4g} in codeword {token}; "
-                "metric='cosine' needs codewords of length 1"
-            )
-
-
-def _read_rotation(rotation: Any, dim: int) -> Floats:
-    matrix: Floats = float_matrix(rotation, "rotation").copy()
-    if matrix.shape[0] != dim or matrix.shape[1] < dim:
-        raise ValueError(f"rotation has shape {matrix.shape}; ({dim}, at least {dim}) is needed")
-    products = matrix.astype(np.float64) @ matrix.T.astype(np.float64)
-    worst = float(np.abs(products - np.eye(dim)).max())
-    if not worst < 1e-3:
-        raise ValueError(
-            f"rotation is off by {worst:.3g}: its rows must have length 1 and be at right angles"
-        )
-    matrix.flags.writeable = False
-    return matrix
