@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from puresid.codebooks import Codebooks, _read_rotation
+from puresid._codebook_checks import read_rotation
+from puresid.codebooks import Codebooks
 from puresid.config import progress_bar, thread_count
 from puresid.encoder import apply_linear
 from puresid.quantizers.base import Quantizer, codebook_sizes, integer, seed, training_rows
@@ -172,7 +173,7 @@ class ProductQuantizer(Quantizer):
         shape = np.shape(self.rotation)
         if len(shape) != 2 or shape[1] != dim:
             raise ValueError(f"rotation has shape {shape}; vectors have dimension {dim}")
-        return _read_rotation(self.rotation, shape[0])
+        return read_rotation(self.rotation, shape[0])
 
     def _described_parameters(self) -> dict[str, Any]:
         named = isinstance(self.rotation, str)
