@@ -11,6 +11,15 @@ import numpy as np
 
 
 def conflict_rate(sids: np.ndarray, length: int) -> Fraction:
+    met = set()
+    conflicts = 0
+    for row in sids.tolist():
+        conflicts += tuple(row[:length]) in met
+        met.add(tuple(row[:length]))
+    return Fraction(conflicts, len(sids))
+
+
+def shared_rate(sids: np.ndarray, length: int) -> Fraction:
     prefixes = Counter(tuple(row[:length]) for row in sids.tolist())
     return Fraction(sum(n for n in prefixes.values() if n > 1), len(sids))
 

@@ -23,6 +23,7 @@ class LevelEvaluation:
     entropy: float
     perplexity: float
     conflict_rate: float
+    shared_rate: float
     prefixes: int
     largest_prefix: int
     mean_load: float
@@ -53,7 +54,20 @@ def evaluate_sids(vectors, sids, codebooks, *, k, sample, random_state, threads=
     some = Interval(0.25, 0.2, 0.3)
     levels = tuple(
         LevelEvaluation(
-            level, size, 3, 3 / size, size - 3, 1.5, 2.83, 0.125, 5, 7, 2.5, (1.0, 2.0, 3.0), 0.75
+            level,
+            size,
+            3,
+            3 / size,
+            size - 3,
+            1.5,
+            2.83,
+            0.125,
+            0.25,
+            5,
+            7,
+            2.5,
+            (1.0, 2.0, 3.0),
+            0.75,
         )
         for level, size in enumerate(codebooks.sizes)
     )

@@ -60,13 +60,15 @@ def test_levels_by_hand():
     assert (first.level, first.size, first.used, first.utilisation, first.dead) == (0, 2, 2, 1, 0)
     assert first.entropy == pytest.approx(-0.6 * math.log2(0.6) - 0.4 * math.log2(0.4))
     assert first.perplexity == pytest.approx(2**first.entropy)
-    assert (first.conflict_rate, first.prefixes, first.largest_prefix) == (1.0, 2, 3)
+    assert (first.conflict_rate, first.shared_rate, first.prefixes) == (0.6, 1.0, 2)
+    assert first.largest_prefix == 3
     assert (first.mean_load, first.load_quantiles) == (2.5, (2, 2.25, 2.5, 2.75, 2.9, 2.99, 3))
     assert first.distortion == (0 + 0 + 1 + 0 + 9) / 5
     # Tokens 0, 0, 1, 0, 3: shares 3/5, 1/5, 1/5.
     assert (second.used, second.utilisation, second.dead) == (3, 0.75, 1)
     assert second.entropy == pytest.approx(-0.6 * math.log2(0.6) - 0.4 * math.log2(0.2))
-    assert (second.conflict_rate, second.prefixes, second.largest_prefix) == (0.4, 4, 2)
+    assert (second.conflict_rate, second.shared_rate, second.prefixes) == (0.2, 0.4, 4)
+    assert second.largest_prefix == 2
     assert second.distortion == found.distortion == 0
     assert found.variance == pytest.approx(np.var([0, 0, 1, 8, 11]))
 
@@ -206,6 +208,7 @@ def test_against_every_order_of_ties(instance):
     assert shared == pytest.approx(np.mean([a[2] for a in each], axis=0).tolist())
     for length, level in enumerate(found.levels, start=1):
         assert level.conflict_rate == pytest.approx(float(oracle.conflict_rate(sids, length)))
+        assert level.shared_rate == pytest.approx(float(oracle.shared_rate(sids, length)))
         assert level.entropy == pytest.approx(oracle.entropy(sids[:, length - 1]), abs=1e-12)
     assert found.distortion == pytest.approx(np.square(vectors - decoded).sum(1).mean())
     pairs = [(a, b) for a in range(len(vectors)) for b in range(a)]

@@ -143,9 +143,9 @@ class TestFigures:
             assert sum(count for _, count in of["stages"]) == 200
             assert of["distortion"] == summary.distortion
             assert of["ratio"] == pytest.approx(summary.distortion_ratio)
-            for length, shared in enumerate(of["shared"], 1):
+            for length, rate in enumerate(of["conflicts"], 1):
                 prefixes = Counter(sid[:length] for sid in sids)
-                assert shared == sum(prefixes[sid[:length]] > 1 for sid in sids) / 200
+                assert rate == (200 - len(prefixes)) / 200
             assert length == of["tokens"]
 
     def test_extra_distortion_is_that_of_the_moved(self, make, vectors, codebooks):
@@ -288,7 +288,7 @@ class TestFigures:
             sids = puresid.assign(vectors, codebooks, name).sids
             expected = judging.evaluate_sids(vectors, sids, codebooks, sample=500)
             assert found == json.loads(json.dumps(expected.to_dict()))
-            assert of["shared"] == [level["conflict_rate"] for level in found["levels"]]
+            assert of["conflicts"] == [level["conflict_rate"] for level in found["levels"]]
             assert f"{expected.neighbours.recall.value:.3f}" in page.text()
 
     def test_without_an_evaluation(self, make, monkeypatch):

@@ -11,6 +11,7 @@ from puresid.codebooks import Codebooks
 from puresid.encoder import Encoder
 
 FORMAT = "puresid.codebooks"
+RQVAE_FORMAT = "puresid.rqvae"
 
 
 def write_codebooks(
@@ -34,9 +35,14 @@ def write_codebooks(
 def read_codebooks(path: str | os.PathLike[str]) -> tuple[Codebooks, dict[str, Any]]:
     """Read what `write_codebooks` wrote, and its whole description; see `Codebooks.load`.
 
-    A file without a description holds residual codebooks.
+    A file without a description holds residual codebooks; one of `RQVAE.save` holds those that it
+    trained, encoder included.
     """
     description, tensors = read_described(path)
+    if description.get("format") == RQVAE_FORMAT:
+        from puresid.quantizers.rqvae import RQVAE
+
+        return RQVAE.load(path).codebooks, description
     if description:
         check_format(path, description, FORMAT)
     try:

@@ -15,7 +15,12 @@ from puresid.cli.options import COLUMN, FILE, THREADS, load_codebooks
 @click.option("--codebooks", type=FILE, required=True, help="Codebooks, .safetensors.")
 @click.option("--sids", type=FILE, required=True, help="SIDs: .npy, .parquet or .index.json.")
 @click.option(
-    "-k", "neighbours", type=click.IntRange(min=1), default=10, show_default=True, help="Neighbours"
+    "-k",
+    "neighbours",
+    type=click.IntRange(min=1),
+    default=10,
+    show_default=True,
+    help="Neighbours.",
 )
 @click.option(
     "--sample",
@@ -43,10 +48,13 @@ def judge(
     import puresid
     from puresid.files import read_sids, read_vectors
 
+    books, given = load_codebooks(codebooks), read_sids(sids)
+    if given.shape[1] == books.n_levels + 1:
+        click.echo(f"the last column of {sids} is taken for a counter", err=True)
     found = puresid.evaluate_sids(
         read_vectors(vectors, column=column),
-        read_sids(sids),
-        load_codebooks(codebooks),
+        given,
+        books,
         k=neighbours,
         sample=sample,
         random_state=random_state,

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import json
-import operator
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from puresid._codebook_files import FORMAT
+from puresid.checks import integer
 from puresid.codebooks import METRICS, Codebooks
 from puresid.formats.from_faiss import codebooks_of_faiss, is_faiss, read_faiss
-from puresid.formats.sources import TENSOR_FORMATS, Options
+from puresid.formats.layouts import TENSOR_FORMATS, Options
 from puresid.formats.tensors import TensorFile, file_in_folder, kind_of_file, read_tensors
 
 __all__ = ["CODEBOOK_FORMATS", "load_codebooks"]
@@ -94,7 +93,7 @@ def load_codebooks(
     if metric is not None and metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; it must be one of {METRICS}")
     options = Options(
-        n_levels=None if n_levels is None else _integer(n_levels),
+        n_levels=None if n_levels is None else integer(n_levels, "n_levels", 1),
         normalize_residuals=normalize_residuals,
         normalize_codebook=normalize_codebook,
         metric=metric,
@@ -139,7 +138,8 @@ def _is_own(path: Path) -> bool:
     try:
         with safe_open(path, framework="np") as file:
             metadata = file.metadata() or {}
-        return bool(json.loads(metadata.get("description", "{}")).get("format") == FORMAT)
+        kind = json.loads(metadata.get("description", "{}")).get("format")
+        return isinstance(kind, str) and kind.startswith("puresid.")
     except (SafetensorError, AttributeError, ValueError):
         return False  # reading it will say what is wrong
 
@@ -158,10 +158,3 @@ def _no_options(found: str, options: Options, format: str) -> None:
         raise ValueError(f"the format is {found!r}, not {format!r}")
     if options != Options():
         raise ValueError(f"options mean nothing for the format {found!r}, which says all itself")
-
-
-def _integer(value: Any) -> int:
-    try:
-        return operator.index(value)
-    except TypeError:
-        raise TypeError(f"n_levels is {value!r}; an integer is needed") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid.arrays import float_matrix, to_numpy, token_matrix
+from puresid.checks import check_finite, integer, rows_at_once
 from puresid.codebooks import Codebooks, as_codebooks
 from puresid.judging.levels import (
     LevelDistortions,
@@ -33,44 +33,6 @@ Tokens = npt.NDArray[np.uint32]
 SAMPLE = 2000
 PAIRS_PER_QUERY = 50
 BLOCK_NUMBERS = 1 << 22
-
-
-def _count(value: Any, name: str, least: int) -> int:
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; an integer is needed") from None
-    if number < least:
-        raise ValueError(f"{name} is {number}; at least {least} is needed")
-    return number
-
-
-def as_rows(vectors: Any) -> npt.NDArray[Any]:
-    """Return vectors as a matrix of real numbers, an array or memory map as it is.
-
-    Raises
-    ------
-    TypeError, ValueError
-        As `float_matrix`.
-    """
-    array = to_numpy(vectors)
-    fits = isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind in "iuf"
-    return array if fits and array.shape[1] > 0 else float_matrix(array, "vectors")
-
-
-def check_finite(block: npt.NDArray[np.float32], numbers: npt.NDArray[np.int64] | int = 0) -> None:
-    """Refuse NaN and infinity; `numbers` are the rows' numbers, or that of the first.
-
-    Raises
-    ------
-    ValueError
-        Naming the row.
-    """
-    finite = np.isfinite(block).all(axis=1)
-    if not finite.all():
-        place = int((~finite).argmax())
-        row = numbers + place if isinstance(numbers, int) else int(numbers[place])
-        raise ValueError(f"vectors[{row}] has a value that is not finite")
 
 
 def _checked_sids(sids: Any, books: Codebooks, items: int) -> Tokens:
@@ -228,11 +190,11 @@ def evaluate_sids(
     (3, 0.6666666666666666, 1.0)
     """
     books = as_codebooks(codebooks)
-    rows = as_rows(vectors)
+    rows = rows_at_once(vectors)
     items = len(rows)
-    k = _count(k, "k", 1)
-    seed = _count(random_state, "random_state", 0)
-    asked = items if sample is None else _count(sample, "sample", 1)
+    k = integer(k, "k", 1)
+    seed = integer(random_state, "random_state", 0)
+    asked = items if sample is None else integer(sample, "sample", 1)
     if rows.shape[1] != books.input_dim:
         raise ValueError(
             f"vectors have dimension {rows.shape[1]}; the codebooks take {books.input_dim}"

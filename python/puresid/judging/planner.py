@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from puresid.arrays import float_matrix
 from puresid.assignment import assign
-from puresid.judging.judge import as_rows, check_finite
+from puresid.checks import check_finite, rows_at_once
 from puresid.judging.occupancy import LEAST_ROWS_PER_CODEWORD, Measurement, Occupancy
 from puresid.judging.plans import Plan, PlannedSetting
 from puresid.judging.results import Interval
@@ -19,7 +19,6 @@ from puresid.quantizers import RQKMeans
 
 Floats = npt.NDArray[np.float32]
 
-SAMPLE_SHARE = 0.2
 SAMPLE_MOST = 10_000
 SAMPLE_LEAST = 200
 SMALLEST_SIZE = 6
@@ -48,7 +47,7 @@ def _numbers(values: Any, name: str, least: int) -> tuple[int, ...]:
 
 def _sample_size(sample: Any, items: int) -> int:
     if sample is None:
-        return min(items, max(SAMPLE_LEAST, min(SAMPLE_MOST, round(SAMPLE_SHARE * items))))
+        return min(items, SAMPLE_MOST)
     if isinstance(sample, bool) or not isinstance(sample, (int, float, np.number)):
         raise TypeError(f"sample is {sample!r}; a share or a number of items is needed")
     count = round(float(sample) * items) if isinstance(sample, (float, np.floating)) else sample
@@ -241,8 +240,8 @@ def plan(
     levels : sequence of int
         Numbers of levels.
     sample : float or int, optional
-        A share (float) or a number (int) of the items, at least 200. Default: a fifth, but from 200
-        to 10,000. All of them: every setting is fitted once and measured.
+        A share (float) or a number (int) of the items, at least 200. Default: 10,000, or all where
+        there are fewer. All of them: every setting is fitted once and measured, not predicted.
     quantizer : callable
         Called as ``quantizer(levels, size, random_state=…, threads=…)``; has ``fit(vectors)``,
         which returns what has ``codebooks``.
@@ -269,7 +268,7 @@ def plan(
     Recommended is, of the settings that leave half their SIDs free and stay within
     `max_conflict_rate`, the one with the fewest tokens per item, then the smallest codebooks.
     """
-    rows = as_rows(vectors)
+    rows = rows_at_once(vectors)
     items = len(rows)
     depths, asked = _numbers(levels, "levels", 1), _numbers(sizes, "sizes", 2)
     seed = _checked_seed(random_state)

@@ -49,7 +49,10 @@ class LevelEvaluation:
     perplexity : float
         ``2 ** entropy``: as many equally frequent tokens would have this entropy.
     conflict_rate : float
-        Share of the items whose prefix of ``level + 1`` tokens some other item has too.
+        Share of the items that are not the first with their prefix of ``level + 1`` tokens: one
+        less for each prefix. At the last level, items whose SID has another owner.
+    shared_rate : float
+        Share of the items whose prefix some other item has too: both items of a pair count.
     prefixes : int
         Distinct prefixes of ``level + 1`` tokens.
     largest_prefix : int
@@ -71,6 +74,7 @@ class LevelEvaluation:
     entropy: float
     perplexity: float
     conflict_rate: float
+    shared_rate: float
     prefixes: int
     largest_prefix: int
     mean_load: float

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import math
-import operator
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -16,8 +15,8 @@ import numpy.typing as npt
 from puresid._codebook_files import read_codebooks, write_codebooks
 from puresid.arrays import SidsArray, float_matrix
 from puresid.assignment import assign
+from puresid.checks import integer, rows_at_once
 from puresid.codebooks import Codebooks
-from puresid.sources import VectorSource
 
 Floats = npt.NDArray[np.float32]
 History = tuple[tuple[float, ...], ...]
@@ -193,17 +192,6 @@ class Quantizer(ABC):
         """Take what `_described_results` described."""
 
 
-def integer(value: Any, name: str, least: int) -> int:
-    """Return an integer of at least `least`. TypeError, ValueError."""
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; an integer is needed") from None
-    if number < least:
-        raise ValueError(f"{name} is {number}; at least {least} is needed")
-    return number
-
-
 def seed(value: Any) -> int:
     """Return a `random_state` checked. TypeError, ValueError."""
     number = integer(value, "random_state", 0)
@@ -223,12 +211,7 @@ def codebook_sizes(n_levels: int, codebook_size: Any) -> list[int]:
 
 def training_rows(vectors: Any, codewords: int, n_levels: int) -> Floats:
     """Return vectors as float32, enough of them and usable. TypeError, ValueError."""
-    if isinstance(vectors, VectorSource) and not isinstance(vectors, np.ndarray):
-        raise TypeError(
-            "vectors is a source of batches; RQKMeans with a batch_size trains on one, all else "
-            "needs the rows at once"
-        )
-    rows = float_matrix(vectors, "vectors")
+    rows = float_matrix(rows_at_once(vectors), "vectors")
     check_count(len(rows), codewords)
     check_values(rows, 0, n_levels)
     return rows

@@ -9,9 +9,10 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid import _core
+from puresid.checks import integer
 from puresid.codebooks import Codebooks
 from puresid.config import Progress, progress_bar, simd, thread_count
-from puresid.quantizers.base import Quantizer, integer, seed, training_rows
+from puresid.quantizers.base import Quantizer, seed, training_rows
 
 Floats = npt.NDArray[np.float32]
 Tokens = npt.NDArray[np.int64]

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid._codebook_checks import read_rotation
+from puresid.checks import integer
 from puresid.codebooks import Codebooks
 from puresid.config import progress_bar, thread_count
 from puresid.encoder import apply_linear
-from puresid.quantizers.base import Quantizer, codebook_sizes, integer, seed, training_rows
+from puresid.quantizers.base import Quantizer, codebook_sizes, seed, training_rows
 from puresid.quantizers.rotation import Slices, optimise_rotation
 
 Floats = npt.NDArray[np.float32]

@@ -9,9 +9,10 @@ import numpy as np
 
 from puresid import _core
 from puresid.arrays import SidsArray
+from puresid.checks import integer
 from puresid.codebooks import Codebooks
 from puresid.config import progress_bar, simd, thread_count
-from puresid.quantizers.base import Quantizer, codebook_sizes, integer, seed, training_rows
+from puresid.quantizers.base import Quantizer, codebook_sizes, seed, training_rows
 from puresid.quantizers.minibatch import train_in_batches
 from puresid.sources import vectors_or_source
 

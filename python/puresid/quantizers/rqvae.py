@@ -12,12 +12,13 @@ import numpy.typing as npt
 
 from puresid.arrays import SidsArray, float_matrix
 from puresid.assignment import assign
+from puresid.checks import check_finite, integer, rows_at_once
 from puresid.codebooks import Codebooks
 from puresid.config import thread_count
 from puresid.quantizers import rqvae_files as files
 from puresid.quantizers.rqvae_history import RQVAEEpoch, best_of
 from puresid.quantizers.rqvae_model import Fitted, Floats, import_torch, parts
-from puresid.quantizers.rqvae_settings import Settings, integer
+from puresid.quantizers.rqvae_settings import Settings
 from puresid.quantizers.rqvae_training import Run, train
 
 
@@ -196,7 +197,7 @@ class RQVAE:
             If the checkpoint cannot be read or written.
         """
         import_torch()
-        rows = float_matrix(vectors, "vectors")
+        rows = float_matrix(rows_at_once(vectors), "vectors")
         _check_rows(rows, max(self._settings.sizes))
         run = Run(
             device=self.device,
@@ -229,7 +230,7 @@ class RQVAE:
             If the dimension is another or a value is not finite (naming the row).
         """
         fitted = self._trained()
-        rows = float_matrix(vectors, "vectors")
+        rows = float_matrix(rows_at_once(vectors), "vectors")
         if rows.shape[1] != fitted.encoder.input_dim:
             raise ValueError(
                 f"vectors have dimension {rows.shape[1]}; "
@@ -351,11 +352,4 @@ def _check_rows(rows: npt.NDArray[np.float32], least: int) -> None:
     if len(rows) < least:
         raise ValueError(f"vectors has {len(rows)} rows; codebook_size asks for {least}")
     for part in parts(len(rows)):
-        finite = np.isfinite(rows[part])
-        if not finite.all():
-            row, column = (int(index) for index in np.argwhere(~finite)[0])
-            value = "NaN" if np.isnan(rows[part][row, column]) else "an infinity (in float32)"
-            raise ValueError(
-                f"vectors[{part.start + row}] has {value} in column {column}; "
-                "every value must be finite"
-            )
+        check_finite(rows[part], part.start)

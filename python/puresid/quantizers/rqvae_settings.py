@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import math
-import operator
 from dataclasses import asdict, dataclass, fields
 from typing import Any
+
+from puresid.checks import integer
 
 CODEBOOKS = ("ema", "gradient")
 SELECTIONS = ("score", "distortion", "conflict_rate")
@@ -116,25 +117,6 @@ class Settings:
             if field.name not in _MAY_DIFFER
             and getattr(self, field.name) != getattr(other, field.name)
         )
-
-
-def integer(value: Any, name: str, least: int) -> int:
-    """Return `value` as an int of at least `least`.
-
-    Raises
-    ------
-    TypeError
-        If it is not an integer.
-    ValueError
-        If it is smaller.
-    """
-    try:
-        number = operator.index(value)
-    except TypeError:
-        raise TypeError(f"{name} is {value!r}; an integer is needed") from None
-    if number < least:
-        raise ValueError(f"{name} is {number}; at least {least} is needed")
-    return number
 
 
 def one_of(value: Any, name: str, known: tuple[str, ...]) -> None:

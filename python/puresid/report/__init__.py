@@ -6,7 +6,6 @@ import base64
 import hashlib
 import json
 import math
-import operator
 import os
 import re
 from collections.abc import Iterable, Sequence
@@ -20,6 +19,7 @@ import numpy as np
 from puresid.arrays import float_matrix, to_numpy
 from puresid.assignment import METHODS, Assignment, assign
 from puresid.atomic import atomic_write
+from puresid.checks import integer
 from puresid.codebooks import Codebooks, as_codebooks
 from puresid.report import sections
 from puresid.report.collect import ReportFigures, collect
@@ -113,7 +113,7 @@ def report(
     if not isinstance(title, str):
         raise TypeError(f"title is {title!r}; a string is needed")
     books = as_codebooks(codebooks)
-    seed = _checked_seed(random_state)
+    seed = integer(random_state, "random_state", 0)
     rows = vectors_or_source(vectors)
     results = {"nearest": assign(rows, books, "nearest", threads=threads)}
     items = len(results["nearest"].sids)
@@ -155,16 +155,6 @@ def _evaluate(
             )
             found.append((name, of))
     return found
-
-
-def _checked_seed(random_state: Any) -> int:
-    try:
-        seed = operator.index(random_state)
-    except TypeError:
-        raise TypeError(f"random_state is {random_state!r}; an integer is needed") from None
-    if seed < 0:
-        raise ValueError(f"random_state is {seed}; at least 0 is needed")
-    return seed
 
 
 def _checked_methods(methods: Sequence[str]) -> tuple[str, ...]:

@@ -60,8 +60,8 @@ class MethodFigures:
         That, divided by the mean of the nearest SIDs; None where the latter is 0.
     extra : Spread or None
         Of the moved items: squared distance to the SID minus that to the nearest SID.
-    shared : tuple of float
-        For prefixes of 1, 2, … tokens: share of the items whose prefix another item has too.
+    conflicts : tuple of float
+        For prefixes of 1, 2, … tokens: share of the items that are not the first with theirs.
     """
 
     method: str
@@ -73,7 +73,7 @@ class MethodFigures:
     distortion: float
     ratio: float | None
     extra: Spread | None
-    shared: tuple[float, ...]
+    conflicts: tuple[float, ...]
 
 
 @dataclass(frozen=True)
@@ -271,10 +271,8 @@ def collect(
 
 def _of_method(result: Assignment, ordered: Ordered, nearest: Assignment) -> MethodFigures:
     items, tokens = result.sids.shape
-    shared = []
-    for length in range(1, tokens + 1):
-        counts = ordered.counts(length)
-        shared.append(int(counts[counts > 1].sum()))
+    prefixes = [len(ordered.counts(length)) for length in range(1, tokens + 1)]
+    counts = ordered.counts(tokens)
     moved = result.stages > 0
     found, numbers = np.unique(result.stages, return_counts=True)
     distortion = float(result.distortion.mean(dtype=np.float64))
@@ -284,7 +282,7 @@ def _of_method(result: Assignment, ordered: Ordered, nearest: Assignment) -> Met
         method=result.method,
         tokens=tokens,
         unique=len(counts),
-        sharing=shared[-1],
+        sharing=int(counts[counts > 1].sum()),
         moved=int(moved.sum()),
         stages=tuple(
             (stage_name(stage, len(result.tiers)), number)
@@ -293,7 +291,7 @@ def _of_method(result: Assignment, ordered: Ordered, nearest: Assignment) -> Met
         distortion=distortion,
         ratio=distortion / base if base > 0 else None,
         extra=_spread(extra[moved]) if moved.any() else None,
-        shared=tuple(count / items for count in shared),
+        conflicts=tuple((items - count) / items for count in prefixes),
     )
 
 

@@ -100,7 +100,11 @@ def _from_rows(rows: Sequence[Any], path: Path, key: str | None, text: str | Non
                 f"{path}: item {number} is of type {type(row).__name__}; "
                 "an object with fields is needed"
             )
-    return _field(rows, path, key, KEYS), _field(rows, path, text, TEXTS)
+    keys, texts = _field(rows, path, key, KEYS), _field(rows, path, text, TEXTS)
+    if rows and keys is None and texts is None:
+        fields = ", ".join(sorted({str(field) for row in rows for field in row})) or "none"
+        raise ValueError(f"{path} has the fields {fields}; say which has the keys or the texts")
+    return keys, texts
 
 
 def _field(

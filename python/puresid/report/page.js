@@ -172,7 +172,7 @@ class Tree {
     made.append(
       element("div", { class: "node" },
         element("span", { class: "sid" }, name),
-        element("span", { class: "bar", "aria-hidden": "true" }, bar),
+        element("span", { class: "bar", "aria-hidden": "true", title: "beside the fullest here" }, bar),
         element("span", { class: "count" }, `${plural(size, "item")}${room}`),
         element("span", { class: "sample" }, items.text(best) || items.key(best))),
     );

@@ -150,10 +150,10 @@ def _conflicts(figures: ReportFigures) -> str:
     longest = max(of.tokens for of in figures.methods)
     categories = [str(length) for length in range(1, longest + 1)]
     series = [
-        (of.method, [100 * rate for rate in of.shared] + [0.0] * (longest - of.tokens))
+        (of.method, [100 * rate for rate in of.conflicts] + [0.0] * (longest - of.tokens))
         for of in figures.methods
     ]
-    says = "Items whose first tokens some other item has too; all tokens of a SID are the last bar."
+    says = "Items that are not the first with their first tokens; all tokens of a SID are the last bar."
     colours = [OF_METHOD[of.method] for of in figures.methods]
     plot = columns(
         title,
@@ -165,7 +165,7 @@ def _conflicts(figures: ReportFigures) -> str:
         colours=colours,
     )
     body = [
-        [of.method, *(share(rate) for rate in of.shared), *[""] * (longest - of.tokens)]
+        [of.method, *(share(rate) for rate in of.conflicts), *[""] * (longest - of.tokens)]
         for of in figures.methods
     ]
     heads = ["method", *(f"{length} token{'s' * (length > '1')}" for length in categories)]
@@ -334,7 +334,7 @@ def _evaluated_levels(name: str, found: Any) -> str:
     ]
     head = (
         *("", "codewords", "used", "dead", "utilisation", "entropy, bits", "perplexity"),
-        *("items that share", "prefixes", "largest prefix", "mean load", "distortion so far"),
+        *("conflicts", "prefixes", "largest prefix", "mean load", "distortion so far"),
     )
     return table(head, body, f"Levels: SIDs of {name}")
 

@@ -1,0 +1,67 @@
+"""Checks that many modules make of what users give them."""
+
+from __future__ import annotations
+
+import operator
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from puresid.arrays import float_matrix, to_numpy
+from puresid.sources import VectorSource
+
+
+def integer(value: Any, name: str, least: int) -> int:
+    """Return `value` as an int of at least `least`.
+
+    Raises
+    ------
+    TypeError
+        If it is not an integer.
+    ValueError
+        If it is smaller.
+    """
+    try:
+        number = operator.index(value)
+    except TypeError:
+        raise TypeError(f"{name} is {value!r}; an integer is needed") from None
+    if number < least:
+        raise ValueError(f"{name} is {number}; at least {least} is needed")
+    return number
+
+
+def check_finite(block: npt.NDArray[np.float32], numbers: npt.NDArray[np.int64] | int = 0) -> None:
+    """Refuse NaN and infinity; `numbers` are the rows' numbers, or that of the first.
+
+    Raises
+    ------
+    ValueError
+        Naming the row and the column.
+    """
+    finite = np.isfinite(block)
+    if finite.all():
+        return
+    place, column = (int(index) for index in np.argwhere(~finite)[0])
+    row = numbers + place if isinstance(numbers, int) else int(numbers[place])
+    value = "NaN" if np.isnan(block[place, column]) else "an infinity (in float32)"
+    raise ValueError(f"vectors[{row}] has {value} in column {column}; every value must be finite")
+
+
+def rows_at_once(vectors: Any) -> npt.NDArray[Any]:
+    """Return vectors as a matrix of real numbers, an array or memory map as it is.
+
+    Raises
+    ------
+    TypeError
+        If they come in batches, or are not real numbers.
+    ValueError
+        If there are not two dimensions.
+    """
+    array = to_numpy(vectors)
+    if isinstance(array, VectorSource) and not isinstance(array, np.ndarray):
+        raise TypeError(
+            "vectors is a source of batches; all rows are needed at once: an array or a memory map"
+        )
+    fits = isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind in "iuf"
+    return array if fits and array.shape[1] > 0 else float_matrix(array, "vectors")
