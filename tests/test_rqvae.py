@@ -258,3 +258,22 @@ def test_what_a_restart_does(vectors):
     for token in (3, 7):
         assert (measured.latents == after[token]).all(axis=1).any()
     assert set(rqvae_training.measure(model.fitted(), vectors, 1).tokens[:, 0]) >= {3, 7}
+
+
+@pytest.mark.parametrize("latent_dim", [6, 10])
+def test_its_file_is_one_of_codebooks_with_an_encoder(vectors, tmp_path, latent_dim):
+    """Also where the latent vectors have the dimension of the raw ones."""
+    model = small(epochs=2, latent_dim=latent_dim).fit(vectors)
+    model.save(tmp_path / "model.safetensors")
+    for load in (puresid.Codebooks.load, puresid.load_codebooks):
+        codebooks = load(tmp_path / "model.safetensors")
+        assert codebooks == model.codebooks
+        found = puresid.assign(vectors, codebooks, "nearest").sids
+        assert np.array_equal(found, model.encode(vectors))
+
+
+def test_sources_are_refused(vectors, trained):
+    source = puresid.Batches(lambda: [vectors], vectors.shape)
+    for call in (small(epochs=2).fit, trained.encode):
+        with pytest.raises(TypeError, match="all rows are needed at once"):
+            call(source)

@@ -61,7 +61,8 @@ def rows_at_once(vectors: Any) -> npt.NDArray[Any]:
     array = to_numpy(vectors)
     if isinstance(array, VectorSource) and not isinstance(array, np.ndarray):
         raise TypeError(
-            "vectors is a source of batches; all rows are needed at once: an array or a memory map"
+            "vectors is a source of batches; all rows are needed at once: an array or a memory map "
+            "(RQKMeans with a batch_size takes a source)"
         )
     fits = isinstance(array, np.ndarray) and array.ndim == 2 and array.dtype.kind in "iuf"
     return array if fits and array.shape[1] > 0 else float_matrix(array, "vectors")

@@ -153,7 +153,7 @@ def _conflicts(figures: ReportFigures) -> str:
         (of.method, [100 * rate for rate in of.conflicts] + [0.0] * (longest - of.tokens))
         for of in figures.methods
     ]
-    says = "Items that are not the first with their first tokens; all tokens of a SID are the last bar."
+    says = "Items that are not the first with their prefix; the last bar is that of whole SIDs."
     colours = [OF_METHOD[of.method] for of in figures.methods]
     plot = columns(
         title,
