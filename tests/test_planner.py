@@ -185,6 +185,12 @@ class Halves:
         return self
 
 
+def test_distortion_is_at_most_the_variance():
+    vectors = np.random.default_rng(4).integers(0, 2, (300, 4))
+    found = plan(vectors, sizes=(2, 8), levels=(1, 2), sample=0.7)
+    assert all(0 <= one.distortion_ratio <= 1 for one in found.settings)
+
+
 def test_any_quantizer(catalogue):
     Halves.calls = Counter()
     found = plan(catalogue[:500], sizes=(2, 4), levels=(1, 3), sample=1.0, quantizer=Halves)

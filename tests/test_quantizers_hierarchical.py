@@ -144,3 +144,8 @@ def test_sizes_that_are_none():
 def test_no_rows():
     with pytest.raises(ValueError, match=r"vectors has 0 rows"):
         HierarchicalKMeans((4, 2)).fit(np.empty((0, 3), np.float32))
+
+
+def test_rows_whose_distances_underflow():
+    tree = HierarchicalKMeans((2,)).fit([[0.0], [1e-30], [2e-30]])
+    assert tree.codebooks.sizes == (2,)

@@ -266,3 +266,8 @@ def test_real_catalogues(data_folder: Path):
     assert mean_distortion(vectors, mini) < 1.05 * whole
     equal = RQKMeans(2, 256, n_iter=10, balanced=True).fit(vectors)
     assert equal.history[-1][-1] < 1.1 * whole
+
+
+def test_many_levels():
+    vectors = np.random.default_rng(0).standard_normal((50, 4))
+    assert RQKMeans(64, 2, n_iter=2).fit(vectors).codebooks.n_levels == 64

@@ -1,7 +1,9 @@
 """Trees and product spaces, scaled residuals, rotations and encoders, through the front door."""
 
+import copy
 import hashlib
 import json
+import pickle
 import sys
 
 import numpy as np
@@ -175,6 +177,58 @@ def test_codebooks_of_every_kind_survive_a_file(tmp_path):
         assert all(again != other for other in others)
 
 
+def squashed() -> puresid.Codebooks:
+    """Behind an encoder that makes anything finite."""
+    encoder = puresid.Encoder([Linear([[1.0, 0.0]]), Activation("tanh")])
+    return puresid.Codebooks([[[0.0], [1.0], [2.0]]] * 2, encoder=encoder)
+
+
+@pytest.mark.parametrize("bad", [np.inf, -np.inf, np.nan, 1e39])
+def test_vectors_are_checked_before_the_encoder(bad):
+    vectors = np.zeros((5, 2))
+    vectors[3, 1] = bad
+    parts = puresid.Batches(lambda: np.array_split(vectors, 2), vectors.shape)
+    for given in (vectors, parts):
+        with pytest.raises(ValueError, match=r"vectors\[3\] has (NaN|an infinity .*) in column 1;"):
+            puresid.assign(given, squashed())
+    with pytest.raises(ValueError, match=r"vectors\[3\] has .* in column 1;"):
+        puresid.evaluate_sids(vectors, np.zeros((5, 2), int), squashed(), k=2)
+
+
+def test_an_encoder_that_overflows_is_named():
+    steep = puresid.Encoder([Linear([[3e38]]), Linear([[3e38]])])
+    books = puresid.Codebooks([[[0.0], [1.0]]], encoder=steep)
+    message = r"vectors\[1\] has an infinity \(in float32\) in column 0 after the encoder"
+    with pytest.raises(ValueError, match=message):
+        puresid.assign([[0.0], [1.0]], books)
+    with pytest.raises(ValueError, match=message):
+        puresid.evaluate_sids([[0.0], [1.0]], [[0], [1]], books, k=1)
+
+
+def test_codewords_so_long_that_scaled_distortions_overflow_are_refused():
+    long = [[1e7, 0.0], [0.0, 1e7]]
+    assert np.isfinite(puresid.assign([[1.0, 2.0]], [long] * 3).distortion).all()
+    with pytest.raises(ValueError, match=r"codebooks\[2\] has codewords so long"):
+        puresid.Codebooks([long] * 3, normalize_residuals=True)
+    books = puresid.Codebooks([long] * 2, normalize_residuals=True)
+    assert np.isfinite(puresid.assign([[1.0, 2.0]], books).distortion).all()
+    with pytest.raises(ValueError, match=r"vectors\[0\] has a value beyond"):
+        puresid.assign([[1e6, 2.0]], books)
+
+
+def test_what_codebooks_hold_is_nobody_elses():
+    weight = np.eye(3, dtype=np.float32)
+    layer = Linear(weight)
+    weight[0, 0] = 9
+    assert layer.weight[0, 0] == 1
+    books = every_kind()["opq"]
+    for again in (pickle.loads(pickle.dumps(books)), copy.deepcopy(books)):
+        assert again == books
+        for array in (*again.levels, again.rotation):
+            with pytest.raises(ValueError, match="read-only"):
+                array[0] = 0
+
+
 REFUSED = {
     "space is 'flat'; it must be one of": {"space": "flat"},
     "metric is 'dot'; it must be one of": {"metric": "dot"},
@@ -183,6 +237,8 @@ REFUSED = {
     r"codebooks\[0\] has length 1.414 in codeword 0; metric='cosine' needs": {"metric": "cosine"},
     r"rotation has shape \(3, 3\); \(2, at least 2\) is needed": {"rotation": np.eye(3)},
     "rotation is off by 3: its rows must have length 1": {"rotation": 2 * np.eye(2)},
+    "normalize_residuals is 'no'; True or False is needed": {"normalize_residuals": "no"},
+    "rotation has a value that is not finite": {"rotation": [[np.inf, 0.0], [0.0, 1.0]]},
     "encoder is 'mlp'; an Encoder is needed": {"encoder": "mlp"},
     "the encoder gives vectors of dimension 1; the codebooks take 2": {
         "encoder": puresid.Encoder([Linear([[1.0, 1.0]])])
@@ -263,6 +319,9 @@ ENCODERS = {
     r"bias has shape \(3,\); \(2,\) is needed": lambda: Linear(np.ones((2, 2)), np.ones(3)),
     "weight has a value that is not finite": lambda: Linear([[np.nan]]),
     "bias has a value that is not finite": lambda: LayerNorm([1.0], [np.inf]),
+    "bias has a value that is not finite$": lambda: Linear([[1.0]], [1e300]),
+    "epsilon is nan; a number above 0": lambda: Normalize(float("nan")),
+    "epsilon is 'x'; a number above 0": lambda: LayerNorm([1.0], [1.0], "x"),
     "vectors have dimension 3; the encoder takes 2": lambda: puresid.Encoder(
         [Linear(np.ones((2, 2)))]
     )(np.ones((1, 3))),

@@ -1,5 +1,6 @@
 #include "puresid/codebooks.hpp"
 
+#include <algorithm>
 #include <cmath>
 #include <limits>
 #include <string>
@@ -92,6 +93,18 @@ Codebooks::Codebooks(std::vector<MatrixView<const float>> levels, Space space)
     }
   }
   largest_value_ = static_cast<float>(room - reach);
+  if (space_.scaling != Scaling::kept) return;
+  // What is left has a length of at most 1 + |c| at each level, and distortion takes it times the lengths before.
+  double growth = 1;
+  for (std::size_t level = 0; level < levels_.size(); ++level) {
+    growth *= 1 + std::sqrt(static_cast<double>(dim())) * largest_magnitude(levels_[level], level);
+    if (growth >= room) {
+      throw std::invalid_argument(place(level) +
+                                  " has codewords so long that distortions overflow float32 where residuals are "
+                                  "scaled; scale codebooks down");
+    }
+  }
+  largest_value_ = std::min(largest_value_, static_cast<float>(room / growth));
 }
 
 }  // namespace puresid

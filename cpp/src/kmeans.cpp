@@ -229,8 +229,9 @@ void check_arguments(MatrixView<const float> vectors, const std::vector<std::siz
     }
   }
   if (vectors.rows() > std::numeric_limits<Row>::max()) throw std::invalid_argument("vectors has 2^32 rows or more");
-  // Codewords are means of rows and residuals differences of them: both stay within 2^level * max.
-  const auto levels = static_cast<double>(sizes.size());
+  // Codewords are means of rows and residuals differences of them: both stay within 2^level * max. Nor does the sum of
+  // all residuals' squares grow, so both stay within sqrt(rows * dim) * max too, which is below 2^32 * max.
+  const double levels = std::min(static_cast<double>(sizes.size()), 31.0);
   const double largest = std::sqrt(std::numeric_limits<float>::max() / (4.0 * static_cast<double>(vectors.cols()))) /
                          std::exp2(levels + 1);
   for (std::size_t row = 0; row < vectors.rows(); ++row) {

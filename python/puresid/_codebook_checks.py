@@ -55,6 +55,8 @@ def read_rotation(rotation: Any, dim: int) -> Floats:
     matrix: Floats = float_matrix(rotation, "rotation").copy()
     if matrix.shape[0] != dim or matrix.shape[1] < dim:
         raise ValueError(f"rotation has shape {matrix.shape}; ({dim}, at least {dim}) is needed")
+    if not np.isfinite(matrix).all():
+        raise ValueError("rotation has a value that is not finite")
     products = matrix.astype(np.float64) @ matrix.T.astype(np.float64)
     worst = float(np.abs(products - np.eye(dim)).max())
     if not worst < 1e-3:

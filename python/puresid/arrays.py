@@ -147,3 +147,36 @@ def token_matrix(values: Any, columns: int, name: str) -> npt.NDArray[np.uint32]
             row = int(np.argwhere(array == bad)[0, 0])
             raise ValueError(f"{name}[{row}] has token {bad}; tokens run from 0 to 2**32 - 1")
     return np.ascontiguousarray(array, dtype=np.uint32)
+
+
+def check_finite(
+    block: npt.NDArray[np.float32],
+    numbers: npt.NDArray[np.int64] | int = 0,
+    *,
+    after: str = "",
+) -> None:
+    """Refuse NaN and infinity.
+
+    Parameters
+    ----------
+    block : ndarray, shape (n, D)
+        Some rows of the vectors.
+    numbers : ndarray of shape (n,), or int
+        The rows' numbers, or that of the first.
+    after : str
+        What has been done to them, for the message.
+
+    Raises
+    ------
+    ValueError
+        Naming the row and the column.
+    """
+    finite = np.isfinite(block)
+    if finite.all():
+        return
+    place, column = (int(index) for index in np.argwhere(~finite)[0])
+    row = numbers + place if isinstance(numbers, int) else int(numbers[place])
+    value = "NaN" if np.isnan(block[place, column]) else "an infinity (in float32)"
+    raise ValueError(
+        f"vectors[{row}] has {value} in column {column}{after}; every value must be finite"
+    )

@@ -31,23 +31,6 @@ def integer(value: Any, name: str, least: int) -> int:
     return number
 
 
-def check_finite(block: npt.NDArray[np.float32], numbers: npt.NDArray[np.int64] | int = 0) -> None:
-    """Refuse NaN and infinity; `numbers` are the rows' numbers, or that of the first.
-
-    Raises
-    ------
-    ValueError
-        Naming the row and the column.
-    """
-    finite = np.isfinite(block)
-    if finite.all():
-        return
-    place, column = (int(index) for index in np.argwhere(~finite)[0])
-    row = numbers + place if isinstance(numbers, int) else int(numbers[place])
-    value = "NaN" if np.isnan(block[place, column]) else "an infinity (in float32)"
-    raise ValueError(f"vectors[{row}] has {value} in column {column}; every value must be finite")
-
-
 def rows_at_once(vectors: Any) -> npt.NDArray[Any]:
     """Return vectors as a matrix of real numbers, an array or memory map as it is.
 

@@ -85,6 +85,10 @@ class Codebooks:
                 f"metric={metric!r} and normalize_residuals={normalize_residuals} are for residual "
                 f"codebooks; space is {space!r}"
             )
+        if not isinstance(normalize_residuals, (bool, np.bool_)):
+            raise TypeError(
+                f"normalize_residuals is {normalize_residuals!r}; True or False is needed"
+            )
         self._space = space
         self._metric = metric
         self._normalize_residuals = bool(normalize_residuals)
@@ -310,6 +314,11 @@ class Codebooks:
 
         return read_codebooks(path)[0]
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # NumPy's own way of copying and pickling forgets that the arrays are read-only.
+        how = (*self._how(), self._rotation, self._encoder)
+        return _rebuilt, (self._levels, *how)
+
     def __len__(self) -> int:
         return len(self._levels)
 
@@ -349,6 +358,24 @@ class Codebooks:
         if self._encoder is not None:
             shown.append(f"encoder={self._encoder!r}")
         return f"Codebooks({', '.join(shown)})"
+
+
+def _rebuilt(
+    levels: tuple[Floats, ...],
+    space: str,
+    metric: str,
+    normalize_residuals: bool,
+    rotation: Floats | None,
+    encoder: Encoder | None,
+) -> Codebooks:
+    return Codebooks(
+        levels,
+        space=space,
+        metric=metric,
+        normalize_residuals=normalize_residuals,
+        rotation=rotation,
+        encoder=encoder,
+    )
 
 
 def _equal(one: Floats | None, other: Floats | None) -> bool:

@@ -18,16 +18,26 @@ __all__ = ["Activation", "Encoder", "LayerNorm", "Linear", "Normalize"]
 
 Floats = npt.NDArray[np.float32]
 
+BLOCK_NUMBERS = 1 << 19
+"""Numbers of the widest layer that are held at a time."""
+
 _ACTIVATIONS = ("relu", "leaky_relu", "gelu", "silu", "tanh", "sigmoid")
 
 
 def _vector(values: Any, size: int, name: str) -> Floats:
-    array = np.ascontiguousarray(values, dtype=np.float32)
+    with np.errstate(over="ignore"):  # refused below
+        array = np.array(values, dtype=np.float32)
     if array.shape != (size,):
         raise ValueError(f"{name} has shape {array.shape}; ({size},) is needed")
     if not np.isfinite(array).all():
         raise ValueError(f"{name} has a value that is not finite")
+    array.flags.writeable = False
     return array
+
+
+def _epsilon(value: Any) -> None:
+    if not isinstance(value, (int, float)) or not math.isfinite(value) or value <= 0:
+        raise ValueError(f"epsilon is {value!r}; a number above 0 is needed")
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,9 +48,10 @@ class Linear:
     bias: Floats | None = None
 
     def __post_init__(self) -> None:
-        weight = float_matrix(self.weight, "weight")
+        weight = float_matrix(self.weight, "weight").copy()
         if not np.isfinite(weight).all():
             raise ValueError("weight has a value that is not finite")
+        weight.flags.writeable = False
         object.__setattr__(self, "weight", weight)
         if self.bias is not None:
             object.__setattr__(self, "bias", _vector(self.bias, len(weight), "bias"))
@@ -66,6 +77,7 @@ class LayerNorm:
     epsilon: float = 1e-5
 
     def __post_init__(self) -> None:
+        _epsilon(self.epsilon)
         size = len(np.atleast_1d(self.weight))
         object.__setattr__(self, "weight", _vector(self.weight, size, "weight"))
         object.__setattr__(self, "bias", _vector(self.bias, size, "bias"))
@@ -76,6 +88,9 @@ class Normalize:
     """Each vector over its length, or over `epsilon` where it is shorter."""
 
     epsilon: float = 1e-12
+
+    def __post_init__(self) -> None:
+        _epsilon(self.epsilon)
 
 
 Layer = Linear | Activation | LayerNorm | Normalize
@@ -132,6 +147,8 @@ class Encoder:
         if self.skip and first != width:
             raise ValueError(f"skip adds {first} values to {width}")
         self._input_dim, self._dim = int(first), int(width)
+        widths = [layer.weight.shape[0] for layer in self.layers if isinstance(layer, Linear)]
+        self._block_rows = max(256, BLOCK_NUMBERS // max(self._input_dim, *widths))
 
     @property
     def input_dim(self) -> int:
@@ -166,14 +183,21 @@ class Encoder:
             raise ValueError(
                 f"vectors have dimension {rows.shape[1]}; the encoder takes {self.input_dim}"
             )
+        encoded = np.empty((len(rows), self.dim), dtype=np.float32)
+        for first in range(0, len(rows), self._block_rows):
+            block = slice(first, first + self._block_rows)
+            encoded[block] = self._encode_block(rows[block], threads)
+        return encoded
+
+    def _encode_block(self, rows: Floats, threads: int | None) -> Floats:
         values = rows
-        for layer in self.layers:
-            if isinstance(layer, Linear):
-                values = apply_linear(values, layer.weight, layer.bias, threads=threads)
-            else:
-                with np.errstate(over="ignore", under="ignore"):
+        with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+            for layer in self.layers:
+                if isinstance(layer, Linear):
+                    values = apply_linear(values, layer.weight, layer.bias, threads=threads)
+                else:
                     values = _elementwise(layer, values.astype(np.float64)).astype(np.float32)
-        return values + rows if self.skip else values
+            return values + rows if self.skip else values
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Encoder):
@@ -265,4 +289,5 @@ def _elementwise(
 
 def _erf(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Return the error function; NumPy has none."""
-    return np.asarray(np.vectorize(math.erf, otypes=[np.float64])(values))
+    flat = np.fromiter(map(math.erf, values.ravel()), dtype=np.float64, count=values.size)
+    return flat.reshape(values.shape)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from puresid.arrays import float_matrix, is_whole, to_numpy
+from puresid.arrays import check_finite, float_matrix, is_whole, to_numpy
 from puresid.codebooks import Codebooks
 
 __all__ = ["Batches", "VectorSource"]
@@ -99,9 +99,14 @@ class Transformed:
         return self.rows.shape[0], self.codebooks.dim
 
     def batches(self) -> Iterator[Any]:
-        rows = self.rows
+        rows, first = self.rows, 0
         for batch in _Blocks(rows).batches() if isinstance(rows, np.ndarray) else _read(rows):
-            yield self.codebooks.transform(batch, threads=self.threads)
+            block = float_matrix(batch, "vectors")
+            check_finite(block, first)
+            latent = self.codebooks.transform(block, threads=self.threads)
+            check_finite(latent, first, after=" after the encoder")
+            first += len(block)
+            yield latent
 
 
 def vectors_or_source(values: Any) -> npt.NDArray[Any] | VectorSource:

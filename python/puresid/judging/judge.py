@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from puresid.arrays import float_matrix, to_numpy, token_matrix
-from puresid.checks import check_finite, integer, rows_at_once
+from puresid.arrays import check_finite, float_matrix, to_numpy, token_matrix
+from puresid.checks import integer, rows_at_once
 from puresid.codebooks import Codebooks, as_codebooks
+from puresid.config import thread_count
 from puresid.judging.levels import (
     LevelDistortions,
     Prefixes,
@@ -55,7 +56,9 @@ def _blocks(
     for first in range(0, len(rows), step):
         block = float_matrix(rows[first : first + step], "vectors")
         check_finite(block, first)
-        yield first, books.transform(block, threads=threads)
+        latent = books.transform(block, threads=threads)
+        check_finite(latent, first, after=" after the encoder")
+        yield first, latent
 
 
 def _distortions(
@@ -190,6 +193,7 @@ def evaluate_sids(
     (3, 0.6666666666666666, 1.0)
     """
     books = as_codebooks(codebooks)
+    threads = thread_count(threads)
     rows = rows_at_once(vectors)
     items = len(rows)
     k = integer(k, "k", 1)

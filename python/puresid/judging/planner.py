@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from puresid.arrays import float_matrix
+from puresid.arrays import check_finite, float_matrix
 from puresid.assignment import assign
-from puresid.checks import check_finite, rows_at_once
+from puresid.checks import rows_at_once
 from puresid.judging.occupancy import LEAST_ROWS_PER_CODEWORD, Measurement, Occupancy
 from puresid.judging.plans import Plan, PlannedSetting
 from puresid.judging.results import Interval
@@ -300,7 +300,7 @@ def plan(
             capacity=size**depth,
             load=items / size**depth,
             conflict_rate=found[depth, size][0],
-            distortion_ratio=found[depth, size][1] / variance if variance > 0 else 0.0,
+            distortion_ratio=min(1.0, found[depth, size][1] / variance) if variance > 0 else 0.0,
             tokens=depth,
             vocabulary=size * depth,
         )

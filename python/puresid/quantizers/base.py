@@ -227,8 +227,10 @@ def check_count(items: int, codewords: int) -> None:
 
 def check_values(rows: Floats, first: int, n_levels: int) -> None:
     """Refuse NaN, infinity and what overflows, naming the row; `first` is the first's number."""
-    # A level's codewords and residuals stay within 2**level times the largest value.
-    most = math.sqrt(np.finfo(np.float32).max / (4 * rows.shape[1])) / 2.0 ** (n_levels + 1)
+    # A level's codewords and residuals stay within 2**level times the largest value; nor do the
+    # squares of all residuals ever grow in sum, which bounds them where there are many levels.
+    growth = 2.0 ** min(n_levels + 1, 32)
+    most = math.sqrt(np.finfo(np.float32).max / (4 * rows.shape[1])) / growth
     if rows.size == 0 or (rows.max() <= most and rows.min() >= -most):  # no NaN passes this
         return
     row, column = np.argwhere(~(np.abs(rows) <= most))[0]

@@ -171,8 +171,10 @@ class HierarchicalKMeans(Quantizer):
             codewords, distances, tokens = found[0]
             if distances[-1] > 0:
                 return codewords, distances, tokens
-        # Each row is its codeword: there are no more different rows than codewords.
         _, places, which = np.unique(rows, axis=0, return_index=True, return_inverse=True)
+        if len(places) > size:  # they differ by so little that squared distances are 0
+            return codewords, distances, tokens
+        # Each row is its codeword: there are no more different rows than codewords.
         rank = np.empty_like(places)
         rank[np.argsort(places, kind="stable")] = np.arange(len(places))
         codewords = np.repeat(centre[None], size, axis=0)

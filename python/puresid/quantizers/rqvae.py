@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from puresid.arrays import SidsArray, float_matrix
+from puresid.arrays import SidsArray, check_finite, float_matrix
 from puresid.assignment import assign
-from puresid.checks import check_finite, integer, rows_at_once
+from puresid.checks import integer, rows_at_once
 from puresid.codebooks import Codebooks
 from puresid.config import thread_count
 from puresid.quantizers import rqvae_files as files
