@@ -50,7 +50,7 @@ def read_columns(path: Any, key: str, codes: str) -> tuple[Any, Any]:
 
     Returns
     -------
-    keys : ndarray of int64, or list of str
+    keys : ndarray of integers, or list of str
     tokens : ndarray of int64, shape (N, L)
 
     Raises
@@ -68,8 +68,10 @@ def read_columns(path: Any, key: str, codes: str) -> tuple[Any, Any]:
         column = parquet.read_table(path, columns=[key])[key]
     except (pa.ArrowException, KeyError) as error:
         raise ValueError(f"{path} has no column {key!r}") from error
+    if column.null_count:
+        raise ValueError(f"{path}: the column {key!r} has {column.null_count} rows without a value")
     if pa.types.is_integer(column.type):
-        return column.to_numpy().astype(np.int64), tokens
+        return column.to_numpy(), tokens
     return [str(value) for value in column.to_pylist()], tokens
 
 
