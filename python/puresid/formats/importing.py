@@ -111,9 +111,14 @@ def _code_json(path: Path) -> ItemSids:
 
 def _grid(path: Path) -> ItemSids:
     tensor = read_torch(path)
+    said = f"{path} is no matrix of integers, one column per item"
     if not hasattr(tensor, "numpy") or tensor.ndim != 2 or tensor.is_floating_point():
-        raise ValueError(f"{path} is no matrix of integers, one column per item")
-    return item_sids(checked_sids(np.ascontiguousarray(tensor.numpy().T), str(path)))
+        raise ValueError(said)
+    try:
+        array = np.asarray(tensor.numpy())
+    except (TypeError, NotImplementedError, RuntimeError) as error:  # sparse, or without content
+        raise ValueError(said) from error
+    return item_sids(checked_sids(np.ascontiguousarray(array.T), str(path)))
 
 
 def _columns(path: Path, key: str) -> ItemSids:
@@ -123,7 +128,7 @@ def _columns(path: Path, key: str) -> ItemSids:
 
 def _sets(path: Path) -> ItemSids:
     keys, tokens, sizes = tables.read_sets(path)
-    return item_sids(checked_sids(tokens, str(path)), keys=keys, sizes=sizes)
+    return _items(path, checked_sids(tokens, str(path)), keys, sizes=sizes)
 
 
 def _nvidia(path: Path) -> ItemSids:
@@ -155,10 +160,12 @@ def _title(metadata: Any, path: Path, number: int) -> str | None:
     return title
 
 
-def _items(path: Path, sids: Any, keys: Any, titles: Any = None) -> ItemSids:
+def _items(
+    path: Path, sids: Any, keys: Any, titles: Any = None, sizes: tuple[int, ...] | None = None
+) -> ItemSids:
     """As `item_sids`, with errors that name the file."""
     try:
-        return item_sids(sids, keys=keys, titles=titles)
+        return item_sids(sids, keys=keys, titles=titles, sizes=sizes)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from error
 

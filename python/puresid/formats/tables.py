@@ -14,6 +14,7 @@ from puresid._formats import CorruptFileError, import_pyarrow
 from puresid.atomic import atomic_write
 from puresid.columns import read_parquet
 from puresid.formats.rows import ItemSids
+from puresid.formats.tokens import checked_sizes
 
 __all__ = ["read_columns", "read_sets", "write_columns", "write_sets"]
 
@@ -163,10 +164,10 @@ def read_sets(folder: Path) -> tuple[Any, Any, tuple[int, ...]]:
     """
     path = folder / "manifest.json"
     try:
-        sizes = tuple(int(size) for size in json.loads(path.read_bytes())["codebook"])
+        sizes = checked_sizes(json.loads(path.read_bytes())["codebook"])
     except FileNotFoundError:
         raise ValueError(f"{folder} has no manifest.json, so it is no complete set") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFileError(f"{path} is no manifest: {error}") from error
     keys, tokens = read_columns(folder / "item_to_sid" / _PART, "item_id", "codebook")
     return keys, tokens, sizes
