@@ -77,6 +77,21 @@ def test_export(tmp_path, keys):
     assert "give one" in run(*command, *sizes, "--sizes", "2,4", code=2)
 
 
+def test_export_reads_lines_as_they_were_written(tmp_path):
+    np.save(tmp_path / "s.npy", SIDS)
+    (tmp_path / "keys.txt").write_bytes("a\u2028b\nc\x0cd\x85\r\ne".encode())
+    (tmp_path / "titles.txt").write_bytes("\x0b\n\x1c\nü\n".encode())
+    out = tmp_path / "out.jsonl"
+    command = ["export", tmp_path / "s.npy", "-o", out, "--format", "nvidia"]
+    files = ["--keys", tmp_path / "keys.txt", "--titles", tmp_path / "titles.txt"]
+    run(*command, *files)
+    items = puresid.import_sids(out, format="nvidia")
+    assert items.keys == ["a\u2028b", "c\x0cd\x85", "e"]
+    assert items.titles == ["\x0b", "\x1c", "ü"]
+    (tmp_path / "keys.txt").write_bytes(b"a\n\xff\n")
+    assert "keys.txt is no text in UTF-8" in run(*command, *files, code=5)
+
+
 def test_export_of_text(tmp_path):
     np.save(tmp_path / "s.npy", SIDS)
     command = ["export", tmp_path / "s.npy", "-o", tmp_path / "out.txt", "--format"]

@@ -87,6 +87,30 @@ def test_keys_come_back(tmp_path, format):
     assert import_sids(again, format=format).keys == WORDS
 
 
+def test_text_with_what_only_looks_like_the_end_of_a_line(tmp_path, format):
+    if format in (*ROWS, *NUMBERED, "static"):
+        pytest.skip("this format has no text of keys or titles")
+    odd = ["a\u2028b", "c\x85d", "e\x0bf\x0cg", "h\x00", "h\x1c\x1d\x1e\u2029"]
+    path = target(tmp_path, format)
+    options = more(format) | ({"titles": odd} if format in ("minionerec", "nvidia") else {})
+    export(SIDS, path, format=format, keys=odd, **options)
+    items = import_sids(path, format=format)
+    assert items.keys == odd
+    assert items.titles == options.get("titles")
+    np.testing.assert_array_equal(items.sids, SIDS)
+
+
+def test_keys_that_differ_by_nul_alone(tmp_path):
+    export(SIDS[:2], tmp_path / "x", format="rpg", keys=["h", "h\x00"])
+    assert import_sids(tmp_path / "x", format="rpg").keys == ["h", "h\x00"]
+
+
+def test_lines_that_end_as_windows_ends_them(tmp_path):
+    (tmp_path / "x").write_bytes("<a_1>\tp\u2028q\tk\r\n<a_2>\t\tl".encode())
+    items = import_sids(tmp_path / "x", format="minionerec")
+    assert (items.titles, items.keys) == (["p\u2028q", ""], ["k", "l"])
+
+
 def test_one_item_and_one_level(tmp_path, format):
     if format == "xllm":
         pytest.skip("this format has three levels")

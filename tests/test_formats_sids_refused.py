@@ -19,12 +19,86 @@ TITLES = ["Blue pen", "Café", "", "x", "y"]
         ({"keys": [1, 2]}, ValueError, r"keys has shape \(2,\); 5 items need shape \(5,\)"),
         ({"keys": [1, 2, 3, 4, 2]}, ValueError, "the key 2 comes more than once"),
         ({"keys": list("abcda")}, ValueError, "the key 'a' comes more than once"),
-        ({"keys": [0.5, 1, 2, 3, 4]}, TypeError, "keys has dtype float64; integers or text"),
-        ({"keys": [None, "a", "b", "c", "d"]}, TypeError, "keys has None; all must be integers or"),
+        ({"keys": [0.5, 1, 2, 3, 4]}, TypeError, r"keys\[0\] is 0\.5; all must be integers or"),
+        (
+            {"keys": [None, "a", "b", "c", "d"]},
+            TypeError,
+            r"keys\[0\] is None; all must be integers or",
+        ),
         (
             {"keys": np.arange(2**63, 2**63 + 5, dtype=np.uint64)},
             ValueError,
             "keys has 9223372036854775812; at most",
+        ),
+        ({"keys": [1, "a", 2, 3, 4]}, TypeError, r"keys\[1\] is 'a'; all must be integers or all"),
+        ({"keys": ["a", 1, 2, 3, 4]}, TypeError, r"keys\[1\] is 1; all must be integers or all"),
+        ({"keys": [True, 1, 2, 3, 4]}, TypeError, r"keys\[0\] is True; all must be integers"),
+        (
+            {"keys": [0, 2**63, 1, 2, 3]},
+            ValueError,
+            r"keys\[1\] is 9223372036854775808; integers g",
+        ),
+        (
+            {"keys": [2**70, 0, 1, 2, 3]},
+            ValueError,
+            r"keys\[0\] is 1180591620717411303424; integers",
+        ),
+        ({"keys": "abcde"}, TypeError, "keys is 'abcde'; a sequence of integers or of text"),
+        ({"keys": 5}, TypeError, "keys is 5; a sequence of integers or of text"),
+        (
+            {"keys": ["a", "\ud800", "b", "c", "d"]},
+            ValueError,
+            r"keys\[1\] is '.ud800'; half a surr",
+        ),
+        ({"format": ["rpg"]}, ValueError, r"format is \['rpg'\]; it must be one of 'index.json', "),
+        (
+            {"format": "nvidia", "titles": ["a", None, "b", "c", "d"]},
+            TypeError,
+            r"titles\[1\] is None; text is needed",
+        ),
+        (
+            {"format": "nvidia", "titles": "abcde"},
+            TypeError,
+            "titles is 'abcde'; a sequence of text",
+        ),
+        ({"sizes": (300.7, 8, 16)}, TypeError, r"sizes\[0\] is 300\.7; an integer is needed"),
+        ({"sizes": "999"}, TypeError, "sizes is '999'; a sequence of integers is needed"),
+        ({"sizes": 999}, TypeError, "sizes is 999; a sequence of integers is needed"),
+        (
+            {"format": "nvidia", "first_token": 1.5, "sizes": SIZES},
+            TypeError,
+            r"first_token is 1\.5; an integer is needed",
+        ),
+        (
+            {"format": "nvidia", "first_token": 2**63 - 1, "sizes": SIZES},
+            ValueError,
+            r"first_token is 9223372036854775807; with 324 tokens, ids would go beyond 2\*\*63 - 1",
+        ),
+        ({"format": "text", "template": ""}, ValueError, "template is ''; it must be one of"),
+        (
+            {"format": "text", "template": 5},
+            TypeError,
+            "template is 5; a name, one token's text or",
+        ),
+        (
+            {"format": "text", "template": "<{token}\n>"},
+            ValueError,
+            r"the text of row 0 is '<5.n><7.n><1.n>'; a line break would end its line",
+        ),
+        (
+            {"format": "minionerec", "titles": TITLES, "template": "{token}\t"},
+            ValueError,
+            r"the text of row 0 is '5.t7.t1.t'; a tab or line break",
+        ),
+        (
+            {"format": "minionerec", "titles": TITLES, "keys": ["a", "b", "c\td", "e", "f"]},
+            ValueError,
+            r"keys\[2\] is 'c.td'; a tab or line break would end its field",
+        ),
+        (
+            {"format": "minionerec", "titles": TITLES, "keys": ["a\n", "b", "c", "e", "f"]},
+            ValueError,
+            r"keys\[0\] is 'a.n'; a tab or line break would end its field",
         ),
         ({"format": "nvidia", "titles": ["a"]}, ValueError, "there are 1 titles; 5 items need 5"),
         ({"titles": TITLES}, ValueError, "titles means nothing for the format 'rpg'"),
@@ -82,6 +156,55 @@ def test_a_failure_leaves_the_old_file(tmp_path):
         ("purelysemanticids", b"{", CorruptFileError, "is not JSON"),
         ("purelysemanticids", b'{"0": "1,2"}', ValueError, 'keys "1", "2", … without a gap'),
         ("purelysemanticids", b'{"1": [1]}', ValueError, "a value that is not text such as"),
+        ("purelysemanticids", b"5", ValueError, 'file is no object with the keys "1", "2"'),
+        ("purelysemanticids", b"null", ValueError, 'keys "1", "2", … without a gap'),
+        (
+            "purelysemanticids",
+            b'{"1": "1", "1": "2"}',
+            CorruptFileError,
+            "a key stands in it twice",
+        ),
+        ("purelysemanticids", b'{"1": "' + b"9" * 25 + b'"}', ValueError, "line 1 has token 9999"),
+        ("text", b"<a_1>\n<a_" + b"1" * 20 + b">\n", ValueError, "file: line 2 has token 1111111"),
+        (
+            "nvidia",
+            b'{"item_id": [1], "token_ids": [1]}',
+            ValueError,
+            r"line 1 has the item_id \[1\]",
+        ),
+        ("nvidia", b'{"item_id": 1.5, "token_ids": [1]}', ValueError, "line 1 has the item_id 1.5"),
+        (
+            "nvidia",
+            b'{"item_id": 1, "token_ids": [1]}\n{"item_id": "a", "token_ids": [2]}',
+            ValueError,
+            "file: line 2 has the item_id 'a'; all must be integers or all text",
+        ),
+        (
+            "nvidia",
+            b'{"item_id": 1, "token_ids": [1], "metadata": [2]}',
+            ValueError,
+            r"file: line 1 has the metadata \[2\]; an object is needed",
+        ),
+        (
+            "nvidia",
+            b'{"item_id": 1, "token_ids": [1], "metadata": {"title": 3}}',
+            ValueError,
+            "file: line 1 has the title 3; text is needed",
+        ),
+        (
+            "nvidia",
+            b'{"item_id": 9999999999999999999, "token_ids": [1]}',
+            ValueError,
+            r"file: keys\[0\] is 9999999999999999999; integers go from",
+        ),
+        ("nvidia", b"\xff", CorruptFileError, "file is no text in UTF-8: .* at byte 0"),
+        (
+            "rpg",
+            b'{"a": [1], "a": [2]}',
+            CorruptFileError,
+            "file is not JSON.*a key stands in it tw",
+        ),
+        ("rpg", b"[" * 100_000, CorruptFileError, "file is not JSON"),
         ("nvidia", b"[1]\n", ValueError, "line 1 has no item_id and token_ids"),
         ("nvidia", b"{\n", CorruptFileError, "is not JSON"),
         (
@@ -99,6 +222,29 @@ def test_what_cannot_be_read(tmp_path, format, content, error, message):
     (tmp_path / "file").write_bytes(content)
     with pytest.raises(error, match=message):
         import_sids(tmp_path / "file", format=format)
+
+
+def test_a_format_that_is_no_text(tmp_path):
+    with pytest.raises(ValueError, match=r"format is \['rpg'\]; it must be one of"):
+        import_sids(tmp_path / "file", format=["rpg"])
+
+
+@pytest.mark.parametrize(
+    ("template", "sids", "text"),
+    [
+        ("{token}", [[3, 3], [1, 12], [11, 2]], "112"),
+        ("{level}{token}", [[2, 3], [5, 715], [517, 5]], "051715"),
+        ("{token:_>1}", [[3, 3], [1, 12], [11, 2]], "112"),
+    ],
+)
+@pytest.mark.parametrize("format", ["text", "minionerec"])
+def test_two_sids_with_one_text(tmp_path, format, template, sids, text):
+    titles = ["x"] * len(sids) if format == "minionerec" else None
+    with pytest.raises(ValueError, match=rf"rows 1 and 2 have the SIDs .* both the text '{text}'"):
+        export(sids, tmp_path / "x", format=format, template=template, titles=titles)
+    assert list(tmp_path.iterdir()) == []
+    again = [sids[0], sids[1], sids[1]]  # one SID twice is no matter of the template
+    export(again, tmp_path / "x", format=format, template=template, titles=titles)
 
 
 def test_a_template_that_means_nothing(tmp_path):

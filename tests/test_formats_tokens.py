@@ -89,6 +89,13 @@ def test_tokens_that_levels_share_come_once():
         ("lcrec", "template is 'lcrec'; it must be one of 'lc-rec', "),
         ("<{level}>", r"must have the field \{token\}"),
         ("<{token}{item}>", r"may have \{level\} and \{letter\}; it has no other"),
+        ("{}{token}", r"must have the field \{token\}, and may have \{level\}"),
+        ("{0}{token}", r"must have the field \{token\}, and may have \{level\}"),
+        ("{token:{nope}}", "has the format '{nope}'; one for integers is needed"),
+        ("{token:c}", "has the format 'c'; one for integers is needed"),
+        ("{token:.1e}", r"has the format '\.1e'; one for integers is needed"),
+        ("{token:zz}", "template '{token:zz}' is malformed"),
+        ("{letter:d}{token}", "template '{letter:d}{token}' is malformed"),
         ("<{token>", "template '<{token>' is malformed"),
     ],
 )
@@ -105,10 +112,27 @@ def test_letters_end_at_z():
     assert token_strings(sids, "lmindexer")[0].endswith("<id_26_0>")
 
 
-@pytest.mark.parametrize("sizes", [(), (3, 0)])
-def test_sizes_of_nothing(sizes):
-    with pytest.raises(ValueError, match="at least one level of at least 1 is needed"):
+@pytest.mark.parametrize(
+    ("sizes", "error", "message"),
+    [
+        ((), ValueError, r"sizes is \(\); at least one level is needed"),
+        ((3, 0), ValueError, r"sizes\[1\] is 0; at least 1 is needed"),
+        ((3.7, 2), TypeError, r"sizes\[0\] is 3\.7; an integer is needed"),
+        ("33", TypeError, "sizes is '33'; a sequence of integers is needed"),
+    ],
+)
+def test_sizes_of_nothing(sizes, error, message):
+    with pytest.raises(error, match=message):
         new_tokens(sizes)
+
+
+@pytest.mark.parametrize("template", [5, None, ["lc-rec"]])
+def test_templates_that_are_no_text(template):
+    for call in (lambda: token_strings(SID, template), lambda: new_tokens((2,), template)):
+        with pytest.raises(TypeError, match=r"template is .*; a name, one token's text or a Token"):
+            call()
+    with pytest.raises(TypeError, match="separator of a template is 5; text is needed"):
+        TokenTemplate("{token}", separator=5)
 
 
 def test_what_are_no_tokens():

@@ -59,7 +59,7 @@ def read_described(path: str | os.PathLike[str]) -> tuple[dict[str, Any], dict[s
         tensors = load(data)
         header = json.loads(data[8 : 8 + int.from_bytes(data[:8], "little")])
         description = json.loads((header.get("__metadata__") or {}).get("description", "{}"))
-    except (SafetensorError, KeyError, TypeError, ValueError) as error:
+    except (SafetensorError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise ValueError(f"{os.fspath(path)} is not an intact safetensors file: {error}") from error
     if not isinstance(description, dict):
         raise ValueError(

@@ -27,6 +27,61 @@ class CorruptFileError(ValueError):
     """A file is cut short, damaged, or not of the format that its name announces."""
 
 
+def read_text(path: PathLike) -> str:
+    """Read a file of UTF-8 as it stands, line breaks too.
+
+    Parameters
+    ----------
+    path : str or path
+        The file.
+
+    Returns
+    -------
+    str
+
+    Raises
+    ------
+    CorruptFileError
+        It is not UTF-8.
+    OSError
+        The file cannot be opened.
+    """
+    with open(path, "rb") as handle:
+        content = handle.read()
+    try:
+        return content.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise CorruptFileError(
+            f"{path} is no text in UTF-8: {error.reason} at byte {error.start}"
+        ) from error
+
+
+def read_lines(path: PathLike) -> list[str]:
+    """Read the lines of a text: what ends in a line feed, or a carriage return and a line feed.
+
+    Nothing else ends a line: `str.splitlines` would also break a text at a form feed or at U+2028.
+
+    Parameters
+    ----------
+    path : str or path
+        The file, in UTF-8.
+
+    Returns
+    -------
+    list of str
+        Without what ends them. The last line need not be ended.
+
+    Raises
+    ------
+    CorruptFileError, OSError
+        As `read_text`.
+    """
+    lines = read_text(path).split("\n")
+    if lines[-1] == "":
+        del lines[-1]
+    return [line.removesuffix("\r") for line in lines]
+
+
 def import_pyarrow() -> tuple[Any, Any]:
     """Import pyarrow and its Parquet module, or say how to get them.
 
@@ -194,7 +249,7 @@ def read_index_json(path: PathLike) -> Array:
     with open(path, "rb") as handle:
         text = handle.read()
     try:
-        data = json.loads(text, object_pairs_hook=_unique_keys)
+        data = json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise CorruptFileError(f"{path} is not a JSON index of SIDs: {error}") from error
     if not isinstance(data, dict) or not data:
@@ -219,7 +274,8 @@ def read_index_json(path: PathLike) -> Array:
     return np.stack(levels, axis=1)
 
 
-def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Build an object of JSON. Raises ValueError if a key stands in it twice."""
     data = dict(pairs)
     if len(data) != len(pairs):
         raise ValueError("a key stands in it twice")

@@ -81,6 +81,7 @@ def export(
 ) -> None:
     """Write SIDS (.npy, .parquet or .index.json) as another project reads them."""
     import puresid
+    from puresid._formats import read_lines
     from puresid.files import read_sids
 
     if sizes is not None and codebooks is not None:
@@ -94,7 +95,7 @@ def export(
         output,
         format=format_,
         keys=None if keys is None else _read_keys(keys),
-        titles=None if titles is None else _lines(titles),
+        titles=None if titles is None else read_lines(titles),
         sizes=known,
         template=template,
         first_token=first_token,
@@ -102,12 +103,9 @@ def export(
     click.echo(f"wrote {output}")
 
 
-def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="utf-8").splitlines()
-
-
 def _read_keys(path: Path) -> Any:
+    from puresid._formats import read_lines
     from puresid.files import read_npy
     from puresid.formats.rows import read_keys
 
-    return read_npy(path) if path.name.lower().endswith(".npy") else read_keys(_lines(path))
+    return read_npy(path) if path.name.lower().endswith(".npy") else read_keys(read_lines(path))

@@ -16,7 +16,7 @@ from puresid._formats import check_letters, write_index_json
 from puresid.atomic import atomic_write
 from puresid.formats import tables
 from puresid.formats.rows import ItemSids, item_sids
-from puresid.formats.tokens import TokenTemplate, token_strings
+from puresid.formats.tokens import TEMPLATES, TokenTemplate, as_template, token_strings
 
 __all__ = ["SID_FORMATS", "export"]
 
@@ -80,10 +80,12 @@ def export(
     Raises
     ------
     TypeError
-        If keys are neither integers nor text.
+        If keys are neither all integers nor all text, a title is no text, or a size, the first
+        token or the template is of the wrong type.
     ValueError
         If the format is not known, SIDs are no matrix of tokens, an argument is missing or means
-        nothing for the format, or the format cannot hold these SIDs or keys.
+        nothing for the format, the format cannot hold these SIDs or keys,
+        or two different SIDs get the same text.
     ImportError
         If torch or pyarrow is needed and missing.
     OSError
@@ -100,7 +102,7 @@ def export(
     "y": [0, 1]}
     <BLANKLINE>
     """
-    if format not in _WRITERS and format != "torcheasyrec-sets":
+    if not isinstance(format, str) or format not in SID_FORMATS:
         raise ValueError(
             f"format is {format!r}; it must be one of {', '.join(map(repr, SID_FORMATS))}"
         )
@@ -146,18 +148,49 @@ def _code_json(handle: IO[bytes], items: ItemSids, options: _Options) -> None:
 
 
 def _text(handle: IO[bytes], items: ItemSids, options: _Options) -> None:
-    template = options.template or TEXT_TEMPLATES[options.format]
-    lines = token_strings(items.by_row(options.format), template)
+    default = TEXT_TEMPLATES[options.format]
+    template = default if options.template is None else options.template
+    lines = _texts(items.by_row(options.format), template)
+    for row, line in enumerate(lines):
+        if "\n" in line or "\r" in line:
+            raise ValueError(f"the text of row {row} is {line!r}; a line break would end its line")
     handle.write("".join(f"{line}\n" for line in lines).encode())
+
+
+def _texts(sids: Any, template: str | TokenTemplate) -> list[str]:
+    """Return each SID's text, where different SIDs have different ones.
+
+    Raises
+    ------
+    ValueError
+        If two of them have the same (naming their rows).
+    """
+    texts = token_strings(sids, template)
+    if as_template(template) in TEMPLATES.values():  # these tell any two SIDs apart
+        return texts
+    first: dict[str, int] = {}
+    for row, text in enumerate(texts):
+        other = first.setdefault(text, row)
+        if other != row and (sids[other] != sids[row]).any():
+            raise ValueError(
+                f"rows {other} and {row} have the SIDs {tuple(sids[other].tolist())} and "
+                f"{tuple(sids[row].tolist())}, and both the text {text!r}; the template "
+                f"{as_template(template).token!r} needs something between tokens, such as "
+                "'<{letter}_{token}>'"
+            )
+    return texts
 
 
 def _minionerec(handle: IO[bytes], items: ItemSids, options: _Options) -> None:
     if items.titles is None:
         raise ValueError("the format 'minionerec' has a title in each line; pass titles")
-    for row, title in enumerate(items.titles):
-        if re.search(r"[\t\r\n]", title):
-            raise ValueError(f"titles[{row}] is {title!r}; a tab or line break would end its field")
-    sids = token_strings(items.sids, options.template or "lc-rec")
+    sids = _texts(items.sids, "lc-rec" if options.template is None else options.template)
+    fields = {"titles": items.titles, "keys": items.names}
+    for name, texts in ({"the text of row": sids} | fields).items():
+        for row, text in enumerate(texts):
+            if re.search(r"[\t\r\n]", text):
+                place = f"{name}[{row}]" if name in fields else f"{name} {row}"
+                raise ValueError(f"{place} is {text!r}; a tab or line break would end its field")
     rows = zip(sids, items.titles, items.names, strict=True)
     handle.write("".join("\t".join(row) + "\n" for row in rows).encode())
 

@@ -10,7 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from puresid._formats import CorruptFileError, checked_sids, read_index_json
+from puresid._formats import (
+    CorruptFileError,
+    checked_sids,
+    read_index_json,
+    read_lines,
+    read_text,
+    unique_keys,
+)
 from puresid.formats import tables
 from puresid.formats.exporting import SID_FORMATS, TEXT_TEMPLATES, XLLM_ROW
 from puresid.formats.rows import ItemSids, item_sids, read_keys
@@ -54,7 +61,7 @@ def import_sids(
     OSError
         If the file cannot be opened.
     """
-    if format not in SID_FORMATS:
+    if not isinstance(format, str) or format not in SID_FORMATS:
         raise ValueError(
             f"format is {format!r}; it must be one of {', '.join(map(repr, SID_FORMATS))}"
         )
@@ -62,22 +69,16 @@ def import_sids(
         raise ValueError(f"template means nothing for the format {format!r}")
     path = Path(os.fspath(path))
     if format in TEXT_TEMPLATES:
-        return item_sids(read_tokens(_lines(path), template or TEXT_TEMPLATES[format], str(path)))
+        form = TEXT_TEMPLATES[format] if template is None else template
+        return item_sids(read_tokens(read_lines(path), form, str(path)))
     if format == "minionerec":
-        return _minionerec(path, template or "lc-rec")
+        return _minionerec(path, "lc-rec" if template is None else template)
     return _READERS[format](path)
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        return path.read_text(encoding="utf-8").splitlines()
-    except UnicodeDecodeError as error:
-        raise CorruptFileError(f"{path} is no text: {error}") from error
 
 
 def _json(path: Path, text: str) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, object_pairs_hook=unique_keys)
     except (ValueError, RecursionError) as error:
         raise CorruptFileError(f"{path} is not JSON: {error}") from error
 
@@ -87,22 +88,20 @@ def _index_json(path: Path) -> ItemSids:
 
 
 def _minionerec(path: Path, template: str | TokenTemplate) -> ItemSids:
-    fields = [line.split("\t") for line in _lines(path)]
+    fields = [line.split("\t") for line in read_lines(path)]
     for number, row in enumerate(fields):
         if len(row) != 3:
             raise ValueError(
                 f"{path}: line {number + 1} has {len(row)} fields; sid, title, item_id are needed"
             )
     sids = read_tokens([row[0] for row in fields], template, str(path))
-    return item_sids(
-        sids, keys=read_keys([row[2] for row in fields]), titles=[r[1] for r in fields]
-    )
+    return _items(path, sids, read_keys([row[2] for row in fields]), [row[1] for row in fields])
 
 
 def _code_json(path: Path) -> ItemSids:
-    data = _json(path, "\n".join(_lines(path)))
-    keys = [str(number) for number in range(1, len(data) + 1)]
-    if not isinstance(data, dict) or not data or data.keys() != set(keys):
+    data = _json(path, read_text(path))
+    keys = [str(n) for n in range(1, len(data) + 1)] if isinstance(data, dict) else []
+    if not keys or data.keys() != set(keys):
         raise ValueError(f'{path} is no object with the keys "1", "2", … without a gap')
     rows = [data[key] for key in keys]
     if not all(isinstance(row, str) for row in rows):
@@ -112,33 +111,63 @@ def _code_json(path: Path) -> ItemSids:
 
 def _grid(path: Path) -> ItemSids:
     tensor = read_torch(path)
+    said = f"{path} is no matrix of integers, one column per item"
     if not hasattr(tensor, "numpy") or tensor.ndim != 2 or tensor.is_floating_point():
-        raise ValueError(f"{path} is no matrix of integers, one column per item")
-    return item_sids(checked_sids(np.ascontiguousarray(tensor.numpy().T), str(path)))
+        raise ValueError(said)
+    try:
+        array = np.asarray(tensor.numpy())
+    except (TypeError, NotImplementedError, RuntimeError) as error:  # sparse, or without content
+        raise ValueError(said) from error
+    return item_sids(checked_sids(np.ascontiguousarray(array.T), str(path)))
 
 
 def _columns(path: Path, key: str) -> ItemSids:
     keys, tokens = tables.read_columns(path, key, "codes")
-    return item_sids(checked_sids(tokens, str(path)), keys=keys)
+    return _items(path, checked_sids(tokens, str(path)), keys)
 
 
 def _sets(path: Path) -> ItemSids:
     keys, tokens, sizes = tables.read_sets(path)
-    return item_sids(checked_sids(tokens, str(path)), keys=keys, sizes=sizes)
+    return _items(path, checked_sids(tokens, str(path)), keys, sizes=sizes)
 
 
 def _nvidia(path: Path) -> ItemSids:
-    lines = [_json(path, line) for line in _lines(path)]
+    lines = [_json(path, line) for line in read_lines(path)]
     for number, line in enumerate(lines, start=1):
         if not isinstance(line, dict) or not {"item_id", "token_ids"} <= line.keys():
             raise ValueError(f"{path}: line {number} has no item_id and token_ids")
-    described = [line.get("metadata") or {} for line in lines]
-    titles = [metadata["title"] for metadata in described if "title" in metadata]
-    return item_sids(
-        _matrix([line["token_ids"] for line in lines], path),
-        keys=[line["item_id"] for line in lines],
-        titles=titles if len(titles) == len(lines) else None,
-    )
+    keys = [line["item_id"] for line in lines]
+    kind = type(keys[0]) if keys else int
+    for number, key in enumerate(keys, start=1):
+        if type(key) is not kind or kind not in (int, str):
+            raise ValueError(
+                f"{path}: line {number} has the item_id {key!r}; all must be integers or all text"
+            )
+    titles = [_title(line.get("metadata"), path, n) for n, line in enumerate(lines, start=1)]
+    sids = _matrix([line["token_ids"] for line in lines], path)
+    texts = [title for title in titles if title is not None]
+    return _items(path, sids, keys, texts if len(texts) == len(lines) else None)
+
+
+def _title(metadata: Any, path: Path, number: int) -> str | None:
+    if metadata is not None and not isinstance(metadata, dict):
+        raise ValueError(
+            f"{path}: line {number} has the metadata {metadata!r}; an object is needed"
+        )
+    title = (metadata or {}).get("title")
+    if title is not None and not isinstance(title, str):
+        raise ValueError(f"{path}: line {number} has the title {title!r}; text is needed")
+    return title
+
+
+def _items(
+    path: Path, sids: Any, keys: Any, titles: Any = None, sizes: tuple[int, ...] | None = None
+) -> ItemSids:
+    """As `item_sids`, with errors that name the file."""
+    try:
+        return item_sids(sids, keys=keys, titles=titles, sizes=sizes)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
 
 
 def _xllm(path: Path) -> ItemSids:
@@ -148,7 +177,7 @@ def _xllm(path: Path) -> ItemSids:
             f"{path} has {len(data)} bytes, no multiple of {XLLM_ROW.itemsize} for one row"
         )
     rows = np.frombuffer(data, XLLM_ROW)
-    return item_sids(checked_sids(rows["tokens"], str(path)), keys=rows["item"])
+    return _items(path, checked_sids(rows["tokens"], str(path)), rows["item"])
 
 
 def _static(path: Path) -> ItemSids:
@@ -158,10 +187,10 @@ def _static(path: Path) -> ItemSids:
 
 
 def _rpg(path: Path) -> ItemSids:
-    data = _json(path, "\n".join(_lines(path)))
+    data = _json(path, read_text(path))
     if not isinstance(data, dict) or not data:
         raise ValueError(f"{path} is no object with the tokens of each item")
-    return item_sids(_matrix(list(data.values()), path), keys=read_keys(list(data)))
+    return _items(path, _matrix(list(data.values()), path), read_keys(list(data)))
 
 
 def _matrix(rows: list[Any], path: Path) -> Any:

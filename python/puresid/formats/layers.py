@@ -70,7 +70,7 @@ def sequential(
         if "running_mean" in module:
             if gap:
                 raise ValueError(f"{name} is a batch normalisation that follows no linear layer")
-            _fold_batch_norm(layers, module)
+            _fold_batch_norm(layers, module, name)
         elif weight is not None and weight.ndim == 2:
             if gap:
                 layers.append(Activation(activation))
@@ -100,7 +100,7 @@ def normalization(file: TensorFile, prefix: str) -> Layers:
     }
     layers: Layers = []
     if "running_mean" in module:
-        _fold_batch_norm(layers, module)
+        _fold_batch_norm(layers, module, f"{file.place}: {prefix}*")
     elif module.keys() == {"weight", "bias"} and module["weight"].ndim == 1:
         layers.append(LayerNorm(module["weight"], module["bias"], _EPSILON))
     elif module:
@@ -120,8 +120,20 @@ def _modules(file: TensorFile, prefix: str) -> list[tuple[int, dict[str, Floats]
     return sorted(modules.items())
 
 
-def _fold_batch_norm(layers: Layers, module: dict[str, Floats]) -> None:
+def _fold_batch_norm(layers: Layers, module: dict[str, Floats], name: str) -> None:
     """Apply ``(x - mean) / sqrt(var + epsilon) * weight + bias``, in float64 and rounded once."""
+    before = layers[-1] if layers else None
+    width = len(before.weight) if isinstance(before, Linear) else module["running_mean"].size
+    for part in ("running_mean", "running_var", "weight", "bias"):
+        if part == "running_var" and part not in module:
+            raise ValueError(f"{name} is a batch normalisation without running_var")
+        if part in module and module[part].shape != (width,):
+            raise ValueError(
+                f"{name} is a batch normalisation whose {part} has shape {module[part].shape}; "
+                f"({width},) is needed"
+            )
+    if not (module["running_var"] >= 0).all():
+        raise ValueError(f"{name} has a running_var below 0 or NaN")
     mean = module["running_mean"].astype(np.float64)
     scale = 1 / np.sqrt(module["running_var"].astype(np.float64) + _EPSILON)
     if "weight" in module:
@@ -129,7 +141,6 @@ def _fold_batch_norm(layers: Layers, module: dict[str, Floats]) -> None:
     shift = -mean * scale
     if "bias" in module:
         shift = shift + module["bias"]
-    before = layers[-1] if layers else None
     if isinstance(before, Linear):
         weight = before.weight * scale[:, None]
         if before.bias is not None:

@@ -76,7 +76,18 @@ class TensorFormat:
                 f"{file.place} has the levels {sorted(names)}; 0, 1, … without a gap are needed"
             )
         levels = [file[names[level]] for level in range(len(names))]
-        return self.build(file, levels, prefix, options)
+        for number, level in enumerate(levels):
+            if level.ndim < 2:
+                raise ValueError(
+                    f"{file.place}: {names[number]!r} has shape {level.shape}; a codebook is a "
+                    "matrix, one row per codeword"
+                )
+        try:
+            return self.build(file, levels, prefix, options)
+        except ValueError as error:
+            if file.place in str(error):
+                raise
+            raise ValueError(f"{file.place}: {error}") from error
 
 
 def _codebooks(
@@ -179,10 +190,22 @@ def _rqvae_recommender(
 ) -> Codebooks:
     configured = file.extras.get("model_config")
     said = configured.get("codebook_normalize") if isinstance(configured, dict) else None
+    if options.normalize_codebook is None and not isinstance(said, (bool, type(None))):
+        raise ValueError(
+            f"{file.place} says that codebook_normalize is {said!r}; pass normalize_codebook"
+        )
     normalize = bool(said if options.normalize_codebook is None else options.normalize_codebook)
     for number, level in enumerate(levels):
-        projection = file.get(f"{prefix}layers.{number}.out_proj.0.weight")
+        if level.ndim != 2:
+            raise ValueError(f"level {number} has shape {level.shape}; a matrix is needed")
+        name = f"{prefix}layers.{number}.out_proj.0.weight"
+        projection = file.get(name)
         if projection is not None:  # SimVQ: what is looked up is a linear map of the embedding
+            if projection.ndim != 2 or projection.shape[1] != level.shape[1]:
+                raise ValueError(
+                    f"{name!r} has shape {projection.shape}; a matrix with {level.shape[1]} "
+                    f"columns is needed, as level {number} has"
+                )
             levels[number] = (level.astype(np.float64) @ projection.T).astype(np.float32)
     if normalize:
         lengths = np.linalg.norm(levels[0].astype(np.float64), axis=1, keepdims=True)

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from puresid.checks import integer
 from puresid.codebooks import METRICS, Codebooks
 from puresid.formats.from_faiss import codebooks_of_faiss, is_faiss, read_faiss
@@ -66,6 +68,8 @@ def load_codebooks(
 
     Raises
     ------
+    TypeError
+        If `n_levels` is no integer, or what is true or false is given as something else.
     ValueError
         If the format is not known or not that of the file (naming its tensors), the file holds
         pickled objects, or an option is missing or means nothing for the format.
@@ -92,13 +96,21 @@ def load_codebooks(
         )
     if metric is not None and metric not in METRICS:
         raise ValueError(f"metric is {metric!r}; it must be one of {METRICS}")
+    for name, value in (
+        ("normalize_residuals", normalize_residuals),
+        ("normalize_codebook", normalize_codebook),
+    ):
+        if value is not None and not isinstance(value, (bool, np.bool_)):
+            raise TypeError(f"{name} is {value!r}; True, False or None is needed")
+    if not isinstance(encoder, (bool, np.bool_)):
+        raise TypeError(f"encoder is {encoder!r}; True or False is needed")
     options = Options(
         n_levels=None if n_levels is None else integer(n_levels, "n_levels", 1),
         normalize_residuals=normalize_residuals,
         normalize_codebook=normalize_codebook,
         metric=metric,
         activation=activation,
-        encoder=encoder,
+        encoder=bool(encoder),
     )
     if is_faiss(path):
         _no_options("faiss", options, format)
@@ -140,7 +152,7 @@ def _is_own(path: Path) -> bool:
             metadata = file.metadata() or {}
         kind = json.loads(metadata.get("description", "{}")).get("format")
         return isinstance(kind, str) and kind.startswith("puresid.")
-    except (SafetensorError, AttributeError, ValueError):
+    except (SafetensorError, AttributeError, ValueError, RecursionError):
         return False  # reading it will say what is wrong
 
 

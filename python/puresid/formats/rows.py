@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,9 @@ import numpy.typing as npt
 from puresid._formats import checked_sids
 from puresid.arrays import to_numpy
 from puresid.assignment import Assignment
+from puresid.checks import integer
 from puresid.codebooks import Codebooks
+from puresid.formats.tokens import checked_sizes
 
 __all__ = ["ItemSids", "item_sids", "read_keys"]
 
@@ -83,13 +86,24 @@ class ItemSids:
         """Return tokens as ids of one vocabulary, level after level from `first_token` on.
 
         With None, tokens as they are.
+
+        Raises
+        ------
+        TypeError
+            If `first_token` is no integer.
+        ValueError
+            If it is negative, ids go beyond 2**63 - 1, or the sizes are not known.
         """
         tokens = self.sids.astype(np.int64)
         if first_token is None:
             return tokens
-        if first_token < 0:
-            raise ValueError(f"first_token is {first_token}; at least 0 is needed")
+        first_token = integer(first_token, "first_token", 0)
         sizes = self.known_sizes(format)
+        if first_token + sum(sizes) > 2**63:
+            raise ValueError(
+                f"first_token is {first_token}; with {sum(sizes)} tokens, ids would go beyond "
+                "2**63 - 1"
+            )
         return tokens + first_token + np.cumsum([0, *sizes[:-1]], dtype=np.int64)
 
     def duplicate(self) -> tuple[int, int] | None:
@@ -117,7 +131,7 @@ def item_sids(
     Raises
     ------
     TypeError
-        If keys are neither integers nor text.
+        If keys are neither all integers nor all text, a title is no text, or a size no integer.
     ValueError
         If lengths differ, a key comes twice, SIDs are no matrix of tokens, or a token is beyond its
         level's size.
@@ -127,7 +141,9 @@ def item_sids(
     )
     count = len(sids)
     if titles is not None:
-        titles = [str(title) for title in titles]
+        if isinstance(titles, str) or not isinstance(titles, Iterable):
+            raise TypeError(f"titles is {titles!r}; a sequence of text is needed")
+        titles = _texts(titles, "titles", "text is needed")
         if len(titles) != count:
             raise ValueError(f"there are {len(titles)} titles; {count} items need {count}")
     return ItemSids(sids, _keys(keys, count), titles, _sizes(result, sizes, sids))
@@ -142,25 +158,48 @@ def read_keys(texts: list[str]) -> list[str] | list[int]:
 def _keys(keys: Any, count: int) -> npt.NDArray[np.int64] | list[str]:
     if keys is None:
         return np.arange(count, dtype=np.int64)
-    array = np.asarray(to_numpy(keys) if hasattr(keys, "__array__") else list(keys))
-    if array.shape != (count,):
-        raise ValueError(f"keys has shape {array.shape}; {count} items need shape ({count},)")
-    if count and array.dtype.kind not in "iuUO":
-        raise TypeError(f"keys has dtype {array.dtype}; integers or text are needed")
+    if isinstance(keys, (str, bytes)) or not isinstance(keys, Iterable):
+        raise TypeError(f"keys is {keys!r}; a sequence of integers or of text is needed")
+    keys = np.asarray(to_numpy(keys)) if hasattr(keys, "__array__") else list(keys)
+    shape = keys.shape if isinstance(keys, np.ndarray) else (len(keys),)
+    if shape != (count,):
+        raise ValueError(f"keys has shape {shape}; {count} items need shape ({count},)")
+    if isinstance(keys, np.ndarray):
+        if keys.dtype.kind not in "iu":
+            keys = keys.tolist()
+        elif count and int(keys.max()) > np.iinfo(np.int64).max:
+            raise ValueError(f"keys has {int(keys.max())}; at most 2**63 - 1 is needed")
     checked: npt.NDArray[np.int64] | list[str]
-    if array.dtype.kind in "iu":
-        if count and int(array.max()) > np.iinfo(np.int64).max:
-            raise ValueError(f"keys has {int(array.max())}; at most 2**63 - 1 is needed")
-        checked = array.astype(np.int64)
-    else:
-        checked = array.tolist()
-        wrong = [key for key in checked if not isinstance(key, str)]
-        if wrong:
-            raise TypeError(f"keys has {wrong[0]!r}; all must be integers or all text")
-    different, counts = np.unique(np.asarray(checked), return_counts=True)
-    if (counts > 1).any():
-        raise ValueError(f"the key {different[counts.argmax()].item()!r} comes more than once")
+    if isinstance(keys, np.ndarray) or (count and not isinstance(keys[0], str)):
+        checked = keys.astype(np.int64) if isinstance(keys, np.ndarray) else _integers(keys)
+        different, counts = np.unique(checked, return_counts=True)
+        twice = different[counts > 1].tolist()
+    else:  # a list to the end: an array of text drops NUL at the end of each
+        checked = _texts(keys, "keys", "all must be integers or all text")
+        twice = [key for key, times in Counter(checked).items() if times > 1]
+    if twice:
+        raise ValueError(f"the key {twice[0]!r} comes more than once")
     return checked
+
+
+def _integers(keys: list[Any]) -> npt.NDArray[np.int64]:
+    for row, key in enumerate(keys):
+        if not isinstance(key, (int, np.integer)) or isinstance(key, bool):
+            raise TypeError(f"keys[{row}] is {key!r}; all must be integers or all text")
+        if not -(2**63) <= key < 2**63:
+            raise ValueError(f"keys[{row}] is {key}; integers go from -2**63 to 2**63 - 1")
+    return np.array(keys, dtype=np.int64)
+
+
+def _texts(values: Iterable[Any], name: str, rule: str) -> list[str]:
+    texts = []
+    for row, text in enumerate(values):
+        if not isinstance(text, str):
+            raise TypeError(f"{name}[{row}] is {text!r}; {rule}")
+        if not text.isascii() and re.search("[\ud800-\udfff]", text):
+            raise ValueError(f"{name}[{row}] is {text!r}; half a surrogate pair is no text")
+        texts.append(str(text))
+    return texts
 
 
 def _sizes(result: Any, sizes: Any, sids: Sids) -> tuple[int, ...] | None:
@@ -170,7 +209,7 @@ def _sizes(result: Any, sizes: Any, sids: Sids) -> tuple[int, ...] | None:
             sizes = (*sizes, int(sids[:, -1].max(initial=0)) + 1)
     if sizes is None:
         return None
-    checked = tuple(int(size) for size in (sizes.sizes if isinstance(sizes, Codebooks) else sizes))
+    checked = checked_sizes(sizes.sizes if isinstance(sizes, Codebooks) else sizes)
     if len(checked) != sids.shape[1]:
         raise ValueError(f"sizes has {len(checked)} levels; SIDs have {sids.shape[1]}")
     for level, size in enumerate(checked):

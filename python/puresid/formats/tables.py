@@ -14,6 +14,7 @@ from puresid._formats import CorruptFileError, import_pyarrow
 from puresid.atomic import atomic_write
 from puresid.columns import read_parquet
 from puresid.formats.rows import ItemSids
+from puresid.formats.tokens import checked_sizes
 
 __all__ = ["read_columns", "read_sets", "write_columns", "write_sets"]
 
@@ -50,7 +51,7 @@ def read_columns(path: Any, key: str, codes: str) -> tuple[Any, Any]:
 
     Returns
     -------
-    keys : ndarray of int64, or list of str
+    keys : ndarray of integers, or list of str
     tokens : ndarray of int64, shape (N, L)
 
     Raises
@@ -68,8 +69,10 @@ def read_columns(path: Any, key: str, codes: str) -> tuple[Any, Any]:
         column = parquet.read_table(path, columns=[key])[key]
     except (pa.ArrowException, KeyError) as error:
         raise ValueError(f"{path} has no column {key!r}") from error
+    if column.null_count:
+        raise ValueError(f"{path}: the column {key!r} has {column.null_count} rows without a value")
     if pa.types.is_integer(column.type):
-        return column.to_numpy().astype(np.int64), tokens
+        return column.to_numpy(), tokens
     return [str(value) for value in column.to_pylist()], tokens
 
 
@@ -161,10 +164,10 @@ def read_sets(folder: Path) -> tuple[Any, Any, tuple[int, ...]]:
     """
     path = folder / "manifest.json"
     try:
-        sizes = tuple(int(size) for size in json.loads(path.read_bytes())["codebook"])
+        sizes = checked_sizes(json.loads(path.read_bytes())["codebook"])
     except FileNotFoundError:
         raise ValueError(f"{folder} has no manifest.json, so it is no complete set") from None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise CorruptFileError(f"{path} is no manifest: {error}") from error
     keys, tokens = read_columns(folder / "item_to_sid" / _PART, "item_id", "codebook")
     return keys, tokens, sizes

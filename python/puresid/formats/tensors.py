@@ -7,6 +7,8 @@ A ``.pth`` is a pickle, and a pickle is a program. So only torch's restricted un
 from __future__ import annotations
 
 import argparse
+import contextlib
+import errno
 import json
 import os
 import pickle
@@ -61,13 +63,21 @@ class TensorFile:
         """Return one as float32. Raises ValueError if it is missing or holds no real numbers."""
         if name not in self.tensors:
             raise ValueError(f"{self.place} has no tensor {name!r}; {self.listing()}")
-        array = np.asarray(to_numpy(self.tensors[name]))
+        tensor = self.tensors[name]
+        try:
+            array = np.asarray(to_numpy(tensor))
+        except (TypeError, NotImplementedError, RuntimeError) as error:
+            raise ValueError(
+                f"{self.place}: {name!r} is of {tensor.dtype} on {tensor.device}, laid out as "
+                f"{tensor.layout}, which NumPy cannot take; dense float32 is needed"
+            ) from error
         if array.dtype.kind not in "fiu":
             raise ValueError(
                 f"{self.place}: {name!r} has dtype {array.dtype}; real numbers are needed"
             )
         # A copy: a state_dict shares its memory with a model that may be trained further.
-        return np.array(array, dtype=np.float32, order="C")
+        with np.errstate(over="ignore"):  # infinite then, which is refused with its place
+            return np.array(array, dtype=np.float32, order="C")
 
     def get(self, name: str) -> Floats | None:
         """Return one as float32, or None."""
@@ -79,6 +89,24 @@ class TensorFile:
         shown = [f"{name} {tuple(np.shape(self.tensors[name]))}" for name in names[:most]]
         rest = f" and {len(names) - most} more" if len(names) > most else ""
         return f"its tensors: {', '.join(shown)}{rest}"
+
+
+@contextlib.contextmanager
+def _damage(said: str) -> Iterator[None]:
+    """Turn whatever a reader raises over a damaged file into CorruptFileError.
+
+    Readers of archives and pickles follow what the file says, so where it is damaged anything may
+    come. What tells of the machine, or of a pickle that is refused, stays as it is.
+    """
+    try:
+        yield
+    except (ImportError, MemoryError, pickle.UnpicklingError):
+        raise
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+            raise
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CorruptFileError(f"{said}: {reason}") from error
 
 
 def kind_of_file(path: str | os.PathLike[str]) -> str:
@@ -100,11 +128,8 @@ def kind_of_file(path: str | os.PathLike[str]) -> str:
     with open(path, "rb") as handle:
         head = handle.read(16)
     if head.startswith(b"PK\x03\x04"):
-        try:
-            with zipfile.ZipFile(path) as archive:
-                names = archive.namelist()
-        except zipfile.BadZipFile as error:
-            raise CorruptFileError(f"{path} is cut short or damaged: {error}") from error
+        with _damage(f"{path} is cut short or damaged"), zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
         return "npz" if all(name.endswith(".npy") for name in names) else "torch"
     if head.startswith(b"\x80"):
         return "torch"  # as torch.save wrote before version 1.6
@@ -155,11 +180,9 @@ def read_tensors(source: Any) -> TensorFile:
 
 
 def _read_npz(path: Any) -> dict[str, Any]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, ValueError, EOFError, KeyError) as error:
-        raise CorruptFileError(f"{path} cannot be read as .npz: {error}") from error
+    said = f"{path} cannot be read as .npz"
+    with _damage(said), np.load(path, allow_pickle=False) as archive:
+        return {name: archive[name] for name in archive.files}
 
 
 def _read_safetensors(path: Any) -> dict[str, Any]:
@@ -203,17 +226,15 @@ def read_torch(path: Any) -> Any:
         If torch is missing, or too old to be safe.
     """
     torch = _import_torch(path)
+    said = f"{path} cannot be read as a torch checkpoint"
     try:
         # LC-Rec and its descendants put their command line into each checkpoint. Namespace only
         # keeps attributes: building one runs nothing, whatever the attributes are, and those are
         # held to the same list.
-        with torch.serialization.safe_globals([argparse.Namespace]):
+        with _damage(said), torch.serialization.safe_globals([argparse.Namespace]):
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise ValueError(_refusal(torch, path)) from error
-    except (RuntimeError, EOFError, KeyError, IndexError, AttributeError) as error:
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise CorruptFileError(f"{path} cannot be read as a torch checkpoint: {reason}") from error
 
 
 def _refusal(torch: Any, path: Any) -> str:
@@ -277,7 +298,7 @@ def file_in_folder(folder: Path) -> Path:
         )
     try:
         kind = json.loads((folder / "metadata.json").read_text(encoding="utf-8")).get("type")
-    except (OSError, ValueError, AttributeError):
+    except (OSError, ValueError, AttributeError, RecursionError):
         kind = None
     name = {"RQVAE": "model.pt", "RQKMeans": "codebooks.npz"}.get(str(kind))
     if name is None:

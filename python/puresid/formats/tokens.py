@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,13 @@ import numpy as np
 
 from puresid._formats import checked_sids
 from puresid.arrays import to_numpy
+from puresid.checks import integer
 
 __all__ = ["TEMPLATES", "TokenTemplate", "new_tokens", "read_tokens", "token_strings"]
 
 _FIELDS = {"letter": "[a-z]", "level": "[0-9]+", "token": "[0-9]+"}
+_DIGITS = 18  # fit an int64, whatever they are
+_NOT_WHOLE = tuple("cneEfFgG%")  # formats that round, change with the locale, or end at U+10FFFF
 
 
 @dataclass(frozen=True)
@@ -35,7 +38,9 @@ class TokenTemplate:
     Raises
     ------
     ValueError
-        If `token` lacks ``{token}`` or has another field.
+        If `token` lacks ``{token}``, has another field, or a format that is none for integers.
+    TypeError
+        If one of the four is no text.
     """
 
     token: str
@@ -44,15 +49,29 @@ class TokenTemplate:
     separator: str = ""
 
     def __post_init__(self) -> None:
+        for part in ("token", "start", "end", "separator"):
+            if not isinstance(getattr(self, part), str):
+                raise TypeError(f"{part} of a template is {getattr(self, part)!r}; text is needed")
         try:
-            fields = {name for _, name, _, _ in string.Formatter().parse(self.token) if name}
+            parts = [part for part in string.Formatter().parse(self.token) if part[1] is not None]
         except ValueError as error:
             raise ValueError(f"template {self.token!r} is malformed: {error}") from error
+        fields = {name for _, name, _, _ in parts}
         if "token" not in fields or not fields <= _FIELDS.keys():
             raise ValueError(
                 f"template {self.token!r} must have the field {{token}}, and may have {{level}} "
                 "and {letter}; it has no other"
             )
+        for _, name, spec, _ in parts:
+            if "{" in (spec or "") or (name == "token" and (spec or "")[-1:] in _NOT_WHOLE):
+                raise ValueError(
+                    f"template {self.token!r} has the format {spec!r}; one for integers is needed, "
+                    "such as '05d'"
+                )
+        try:
+            self.token.format(level=0, token=0, letter="a")
+        except ValueError as error:
+            raise ValueError(f"template {self.token!r} is malformed: {error}") from error
 
     def text(self, level: int, token: int) -> str:
         """Return one token's text."""
@@ -73,11 +92,17 @@ def as_template(template: str | TokenTemplate) -> TokenTemplate:
 
     Raises
     ------
+    TypeError
+        If it is no text.
     ValueError
         If it is neither.
     """
     if isinstance(template, TokenTemplate):
         return template
+    if not isinstance(template, str):
+        raise TypeError(
+            f"template is {template!r}; a name, one token's text or a TokenTemplate is needed"
+        )
     if template in TEMPLATES:
         return TEMPLATES[template]
     if "{" not in template:
@@ -108,9 +133,16 @@ def token_strings(sids: Any, template: str | TokenTemplate = "lc-rec") -> list[s
 
     Raises
     ------
+    TypeError
+        If the template is neither text nor a TokenTemplate.
     ValueError
         If the SIDs are no matrix of tokens, the template is not known or malformed, or it has
         letters and there are more than 26 levels.
+
+    Notes
+    -----
+    A template of your own may write two SIDs alike: ``"{token}"`` with nothing between tokens makes
+    ``112`` of (1, 12) and of (11, 2). Those that are known here never do. `export` refuses to.
 
     Examples
     --------
@@ -147,8 +179,15 @@ def new_tokens(sizes: Sequence[int], template: str | TokenTemplate = "lc-rec") -
 
     Raises
     ------
+    TypeError
+        As `token_strings`, or a size is no integer.
     ValueError
-        As `token_strings`, or a size is below 1.
+        As `token_strings`, or a size is below 1, or there are none.
+
+    Notes
+    -----
+    Levels whose tokens have the same text, as ``"semantic-id"`` and ``"{token}"`` give them, share
+    tokens: there are fewer than the sizes add up to, and the rule above for ids does not hold.
 
     Examples
     --------
@@ -156,10 +195,26 @@ def new_tokens(sizes: Sequence[int], template: str | TokenTemplate = "lc-rec") -
     ['<a_0>', '<a_1>', '<b_0>']
     """
     form = as_template(template)
-    if len(sizes) == 0 or min(sizes) < 1:
-        raise ValueError(f"sizes is {tuple(sizes)}; at least one level of at least 1 is needed")
-    texts = [form.text(level, t) for level, size in enumerate(sizes) for t in range(size)]
+    checked = checked_sizes(sizes)
+    if not checked:
+        raise ValueError("sizes is (); at least one level is needed")
+    texts = [form.text(level, t) for level, size in enumerate(checked) for t in range(size)]
     return list(dict.fromkeys([*texts, *filter(None, (form.start, form.end))]))
+
+
+def checked_sizes(sizes: Any) -> tuple[int, ...]:
+    """Return tokens per level as a tuple.
+
+    Raises
+    ------
+    TypeError
+        If it is no sequence of integers.
+    ValueError
+        If one is below 1.
+    """
+    if isinstance(sizes, str) or not isinstance(sizes, Iterable):
+        raise TypeError(f"sizes is {sizes!r}; a sequence of integers is needed")
+    return tuple(integer(size, f"sizes[{level}]", 1) for level, size in enumerate(sizes))
 
 
 def read_tokens(lines: Sequence[str], template: str | TokenTemplate, place: str) -> Any:
@@ -183,7 +238,7 @@ def read_tokens(lines: Sequence[str], template: str | TokenTemplate, place: str)
     """
     form = as_template(template)
     pattern = _pattern(form)
-    rows = [[int(number) for number in pattern.findall(line)] for line in lines]
+    rows = [pattern.findall(line) for line in lines]
     width = len(rows[0]) if rows else 0
     for number, row in enumerate(rows):
         if len(row) != width or width == 0:
@@ -192,6 +247,10 @@ def read_tokens(lines: Sequence[str], template: str | TokenTemplate, place: str)
             )
     if not rows:
         raise ValueError(f"{place} has no lines")
+    for number, row in enumerate(rows):
+        if any(len(token) > _DIGITS and len(token.lstrip("0")) > _DIGITS for token in row):
+            token = max(row, key=len)[:40]
+            raise ValueError(f"{place}: line {number + 1} has token {token}; at most 2**32 - 1")
     sids = checked_sids(np.array(rows, dtype=np.int64), place)
     # Written again they must be the same: this finds wrong levels, leading zeros, what is between.
     for number, (line, again) in enumerate(zip(lines, token_strings(sids, form), strict=True)):

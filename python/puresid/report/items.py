@@ -72,7 +72,7 @@ def read_items(path: Path, *, key: str | None = None, text: str | None = None) -
 def _parse(content: str, where: str) -> Any:
     try:
         return json.loads(content)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
         raise ValueError(f"{where} is not JSON: {error}") from error
 
 
