@@ -44,7 +44,7 @@ TEST_CASE("candidates are the twin's, in its order") {
     for (std::size_t seed = 0; seed < 60; ++seed) {
       CAPTURE(seed);
       Random random(seed);
-      testing::Shape shape = {random.between(1, 3), 5, 3, 1, 1, kTree};
+      const testing::Shape shape = {random.between(1, 3), 5, 3, 1, 1, kTree};
       const auto levels = testing::random_levels(random, values, shape);
       const auto vector = testing::random_vectors(random, values, 1, 3)[0];
       reference::Widths widths;
