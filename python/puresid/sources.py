@@ -5,13 +5,15 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
 
 from puresid.arrays import check_finite, float_matrix, is_whole, to_numpy
-from puresid.codebooks import Codebooks
+
+if TYPE_CHECKING:
+    from puresid.codebooks import Codebooks
 
 __all__ = ["Batches", "VectorSource"]
 
