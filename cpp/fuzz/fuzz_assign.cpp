@@ -1,4 +1,5 @@
 // assign() against its twin: bytes become a small instance, and any difference aborts.
+#include <algorithm>
 #include <bit>
 #include <cmath>
 #include <cstdint>
@@ -80,6 +81,13 @@ reference::Input decode(Bytes& bytes) {
   while (input.vectors.size() < rows) {
     const bool again = !input.vectors.empty() && bytes.flag();
     input.vectors.push_back(again ? input.vectors.back() : bytes.vector(reference::spaced(input).dim(), lattice));
+  }
+  if (input.space.scaling == puresid::Scaling::kept) {  // longer ones are refused: distortions could overflow
+    const auto shorten = [](reference::Vector& vector) {
+      for (float& value : vector) value = std::fabs(value) <= 0x1p10F ? value : 0;
+    };
+    for (reference::Codebook& codebook : input.levels) std::for_each(codebook.begin(), codebook.end(), shorten);
+    std::for_each(input.vectors.begin(), input.vectors.end(), shorten);
   }
   return input;
 }

@@ -23,6 +23,8 @@ constexpr std::array kSpaces = {Space{SpaceKind::tree}, Space{SpaceKind::product
 TEST_CASE("thousands of small instances of every space agree with the sequential loop, bit for bit") {
   for (const Space& space : kSpaces) {
     for (const Values values : testing::kAllValues) {
+      // Refused: distortions of codewords of 2^40 would overflow.
+      if (space.scaling == Scaling::kept && values == Values::spread) continue;
       for (std::size_t seed = 0; seed < 600; ++seed) {
         CAPTURE(static_cast<int>(space.kind));
         CAPTURE(static_cast<int>(space.scaling));
