@@ -101,61 +101,6 @@ class TestProgram:
         assert done.stdout == "set()\n"
 
 
-class TestFit:
-    def test_is_the_library_s_training(self, folder, vectors):
-        output = run(
-            *("fit", "v.npy", "-o", "f.safetensors", "--levels", 2, "--codebook-size", 8),
-            *("--n-iter", 3, "--random-state", 7, "--threads", 1),
-        )
-        trained = puresid.RQKMeans(2, 8, n_iter=3, random_state=7).fit(vectors)
-        assert puresid.Codebooks.load("f.safetensors") == trained.codebooks
-        assert f"level 1: 8 codewords, mean squared distance {trained.history[1][-1]:.6g}" in output
-        assert output.endswith("wrote f.safetensors\n")
-
-    @pytest.mark.parametrize(
-        ("words", "sizes"),
-        [
-            (("--codebook-size", "8"), (8, 8, 8)),
-            (("--codebook-size", "8,4"), (8, 4)),
-            (("--codebook-size", "8,4,2,2", "--levels", "4"), (8, 4, 2, 2)),
-        ],
-    )
-    def test_levels_and_sizes(self, folder, words, sizes):
-        run("fit", "v.npy", "-o", "f.safetensors", *words)
-        assert puresid.Codebooks.load("f.safetensors").sizes == sizes
-
-    def test_levels_that_contradict_sizes(self, folder):
-        output = run(
-            *("fit", "v.npy", "-o", "f.safetensors", "--levels", 3, "--codebook-size", "8,4"),
-            code=2,
-        )
-        assert error(output) == "--codebook-size names 2 levels and --levels 3"
-
-    @pytest.mark.parametrize(
-        ("text", "message"),
-        [("8,x", "'8,x' is not a list of numbers"), ("8,0", "'8,0' has a number below 1")],
-    )
-    def test_sizes_that_are_none(self, folder, text, message):
-        words = ("fit", "v.npy", "-o", "f.safetensors", "--codebook-size", text)
-        assert message in run(*words, code=2)
-
-    def test_another_ending_for_codebooks(self, folder):
-        message = error(run("fit", "v.npy", "-o", "f.npy", code=2))
-        assert message == "f.npy has an unknown ending; the known ones are .safetensors"
-
-    def test_a_parquet_column(self, folder, vectors):
-        pa = pytest.importorskip("pyarrow", reason="pyarrow, the extra 'parquet', is missing")
-        import pyarrow.parquet as pq
-
-        table = pa.table({"v": list(vectors), "w": list(vectors * 2)})
-        pq.write_table(table, "v.parquet")
-        words = ("fit", "v.parquet", "-o", "f.safetensors", "--codebook-size", 8)
-        assert "has 2 columns of vectors" in error(run(*words, code=2))
-        run(*words, "--column", "w")
-        expected = puresid.RQKMeans(3, 8).fit(vectors * 2).codebooks
-        assert puresid.Codebooks.load("f.safetensors") == expected
-
-
 class TestAssign:
     @pytest.mark.parametrize("name", ["s.npy", "s.parquet", "s.index.json"])
     def test_is_the_library_s_assignment(self, folder, vectors, codebooks, name):

@@ -15,10 +15,26 @@ def folder(tmp_path, monkeypatch):
     return tmp_path
 
 
-def run(*words: object, code: int = 0) -> str:
-    found = CliRunner().invoke(cli.main, ["fit", "v.npy", "-o", "f.safetensors", *map(str, words)])
+@pytest.fixture
+def vectors(folder):
+    return np.load("v.npy")
+
+
+def command(*words: object, code: int = 0) -> str:
+    found = CliRunner().invoke(cli.main, [*map(str, words)])
     assert found.exit_code == code, found.output
     return found.output
+
+
+def run(*words: object, code: int = 0) -> str:
+    return command("fit", "v.npy", "-o", "f.safetensors", *words, code=code)
+
+
+def error(output: str) -> str:
+    """Return what the one line of an error says."""
+    assert output.startswith("puresid: error: ")
+    assert output.count("\n") == 1
+    return output.removeprefix("puresid: error: ").rstrip("\n")
 
 
 @pytest.mark.parametrize(
@@ -102,3 +118,54 @@ def test_the_input_is_not_written_over():
     found = CliRunner().invoke(cli.main, words)
     assert found.exit_code == 2
     assert "v.npy is an input" in found.output
+
+
+def test_options_and_what_it_says(vectors):
+    output = command(
+        *("fit", "v.npy", "-o", "f.safetensors", "--levels", 2, "--codebook-size", 8),
+        *("--n-iter", 3, "--random-state", 7, "--threads", 1),
+    )
+    trained = puresid.RQKMeans(2, 8, n_iter=3, random_state=7).fit(vectors)
+    assert puresid.Codebooks.load("f.safetensors") == trained.codebooks
+    assert f"level 1: 8 codewords, mean squared distance {trained.history[1][-1]:.6g}" in output
+    assert output.endswith("wrote f.safetensors\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "sizes"),
+    [
+        (("--codebook-size", "8"), (8, 8, 8)),
+        (("--codebook-size", "8,4"), (8, 4)),
+        (("--codebook-size", "8,4,2,2", "--levels", "4"), (8, 4, 2, 2)),
+    ],
+)
+def test_levels_and_sizes(words, sizes):
+    run(*words)
+    assert puresid.Codebooks.load("f.safetensors").sizes == sizes
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("8,x", "'8,x' is not a list of numbers"), ("8,0", "'8,0' has a number below 1")],
+)
+def test_sizes_that_are_none(text, message):
+    words = ("fit", "v.npy", "-o", "f.safetensors", "--codebook-size", text)
+    assert message in command(*words, code=2)
+
+
+def test_another_ending_for_codebooks():
+    message = error(command("fit", "v.npy", "-o", "f.npy", code=2))
+    assert message == "f.npy has an unknown ending; the known ones are .safetensors"
+
+
+def test_a_parquet_column(vectors):
+    pa = pytest.importorskip("pyarrow", reason="pyarrow, the extra 'parquet', is missing")
+    import pyarrow.parquet as pq
+
+    table = pa.table({"v": list(vectors), "w": list(vectors * 2)})
+    pq.write_table(table, "v.parquet")
+    words = ("fit", "v.parquet", "-o", "f.safetensors", "--codebook-size", 8)
+    assert "has 2 columns of vectors" in error(command(*words, code=2))
+    command(*words, "--column", "w")
+    expected = puresid.RQKMeans(3, 8).fit(vectors * 2).codebooks
+    assert puresid.Codebooks.load("f.safetensors") == expected

@@ -1,13 +1,11 @@
 """The page in a real browser: nothing to complain about, no network, and a tree that opens."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 
 import puresid
-import report_standin
 from browser import Browser, find_chromium
 
 READY = "document.documentElement.dataset.ready === 'true'"
@@ -28,7 +26,6 @@ def browser():
 @pytest.fixture
 def show(browser, tmp_path, monkeypatch):
     """Write a report and open it."""
-    monkeypatch.setitem(sys.modules, "puresid.judging", report_standin.module())
 
     def show(vectors, books, **options):
         path = tmp_path / "report.html"

@@ -1,14 +1,12 @@
 """The command `puresid report`, and the files that name its items."""
 
 import json
-import sys
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 import puresid
-import report_standin
 from puresid import cli
 from puresid.report.items import read_items
 
@@ -16,7 +14,6 @@ from puresid.report.items import read_items
 @pytest.fixture(autouse=True)
 def folder(tmp_path, monkeypatch):
     """Change to a folder with vectors and codebooks in it."""
-    monkeypatch.setitem(sys.modules, "puresid.judging", report_standin.module())
     monkeypatch.chdir(tmp_path)
     vectors = np.random.default_rng(0).integers(-2, 3, (40, 2)).astype(np.float32)
     np.save("v.npy", vectors)

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import puresid
-import report_standin
 from puresid.report.collect import in_order
 from puresid.report.pack import cut, one_line, pack_distances
 from report_page import Page, distances, items_of, small_catalogue
@@ -25,11 +24,6 @@ HOSTILE = (
     "\u202eright to left",
     "",
 )
-
-
-@pytest.fixture(autouse=True)
-def standin(monkeypatch):
-    monkeypatch.setitem(sys.modules, "puresid.judging", report_standin.module())
 
 
 @pytest.fixture(scope="module")

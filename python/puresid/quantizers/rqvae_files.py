@@ -9,7 +9,6 @@ from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from puresid._described import check_format, read_described, write_described
 from puresid.quantizers.rqvae_history import RQVAEEpoch, read_history
@@ -18,22 +17,6 @@ from puresid.quantizers.rqvae_settings import Settings
 
 MODEL = "puresid.rqvae"
 CHECKPOINT = "puresid.rqvae.checkpoint"
-
-
-def write(
-    path: str | os.PathLike[str],
-    kind: str,
-    description: dict[str, Any],
-    tensors: dict[str, npt.NDArray[Any]],
-) -> None:
-    """Write a file whole or not at all, the same bytes for the same content.
-
-    Raises
-    ------
-    OSError
-        If it cannot be written.
-    """
-    write_described(path, kind, description, tensors)
 
 
 def read(path: str | os.PathLike[str], kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -72,7 +55,7 @@ def save_model(
         "history": [asdict(epoch) for epoch in history],
         "model": description,
     }
-    write(path, MODEL, content, tensors)
+    write_described(path, MODEL, content, tensors)
 
 
 def load_model(
@@ -116,7 +99,7 @@ def save_checkpoint(
         "history": [asdict(epoch) for epoch in history],
         "best": description,
     }
-    write(path, CHECKPOINT, content, tensors)
+    write_described(path, CHECKPOINT, content, tensors)
 
 
 def resume_checkpoint(
