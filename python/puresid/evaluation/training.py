@@ -1,0 +1,209 @@
+"""Training a language model on sources and SIDs, by transformers' Trainer."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from puresid.evaluation.config import TrainingConfig
+from puresid.evaluation.encoding import Pair
+from puresid.evaluation.extras import eval_module
+
+IGNORED = -100  # what transformers' losses pass over
+SAVED = 0.2  # share of the steps between checkpoints
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What training cost.
+
+    Attributes
+    ----------
+    seconds : float
+        Of this call; of its last part, where training was resumed.
+    steps : int
+        Of the optimiser, in all.
+    loss : float
+        Mean training loss of all steps, natural logarithm per token; of the last part, where
+        training was resumed.
+    resumed_at : int
+        The step at which this call began.
+    """
+
+    seconds: float
+    steps: int
+    loss: float
+    resumed_at: int
+
+
+def train(
+    model: Any,
+    pairs: Sequence[Pair],
+    config: TrainingConfig,
+    *,
+    encoder_decoder: bool,
+    pad_token_id: int,
+    seed: int,
+    folder: Path,
+    device: str = "auto",
+    progress: bool = False,
+) -> Trained:
+    """Train a model to write targets after sources.
+
+    Parameters
+    ----------
+    model : transformers.PreTrainedModel
+        Changed in place.
+    pairs : sequence of (ndarray, ndarray)
+        Token ids of sources and targets; see `Encoding.pairs`.
+    config : TrainingConfig
+    encoder_decoder : bool
+    pad_token_id : int
+    seed : int
+        Of the order of the examples and of dropout.
+    folder : Path
+        For checkpoints. If it holds one of the same training, training goes on from there; it is
+        deleted at the end.
+    device : {"auto", "cpu"}
+        ``"auto"`` takes an accelerator where there is one.
+    progress : bool
+        Whether to show a progress bar on stderr.
+
+    Returns
+    -------
+    Trained
+
+    Raises
+    ------
+    ImportError
+        Without the extra ``eval``.
+    ValueError
+        If there is nothing to train on, or the loss is not finite at the end.
+    """
+    transformers = eval_module("transformers")
+    eval_module("accelerate")
+    if not pairs:
+        raise ValueError("there is nothing to train on: no sequence of two items, no query")
+    examples = [_example(pair, encoder_decoder) for pair in pairs]
+    arguments = transformers.TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=config.epochs,
+        max_steps=config.steps or -1,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup,
+        lr_scheduler_type=config.schedule,
+        weight_decay=config.weight_decay,
+        train_sampling_strategy="group_by_length",
+        seed=seed,
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        save_strategy="steps",
+        save_steps=SAVED,
+        save_total_limit=1,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=not progress,
+    )
+    trainer = transformers.Trainer(
+        model=model,
+        args=arguments,
+        train_dataset=_Examples(examples),
+        data_collator=_Collator(pad_token_id),
+    )
+    trainer.remove_callback(transformers.PrinterCallback)
+    checkpoint = _newest_checkpoint(folder)
+    resumed_at = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
+    found = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    loss = float(found.metrics["train_loss"])
+    if not np.isfinite(loss):
+        raise ValueError(
+            f"the training loss is {loss} after {found.global_step} steps; a lower learning_rate "
+            f"than {config.learning_rate} or a longer warmup may help"
+        )
+    shutil.rmtree(folder, ignore_errors=True)
+    return Trained(
+        seconds=float(found.metrics["train_runtime"]),
+        steps=int(found.global_step),
+        loss=loss,
+        resumed_at=resumed_at,
+    )
+
+
+def _newest_checkpoint(folder: Path) -> Path | None:
+    """Return the last checkpoint that was written whole: its state is written last."""
+    found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").exists()]
+    return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _example(pair: Pair, encoder_decoder: bool) -> dict[str, Any]:
+    source, target = pair
+    if encoder_decoder:
+        return {"input_ids": source, "labels": target}
+    return {
+        "input_ids": np.concatenate([source, target]),
+        "labels": np.concatenate([np.full(len(source), IGNORED), target]),
+    }
+
+
+class _Examples:
+    """The data set as torch wants it: a length and items by number."""
+
+    def __init__(self, examples: list[dict[str, Any]]) -> None:
+        self._examples = examples
+
+    def __len__(self) -> int:
+        return len(self._examples)
+
+    def __getitem__(self, row: int) -> dict[str, Any]:
+        return self._examples[row]
+
+
+class _Collator:
+    """Fills up the examples of a batch, on the right, to the longest."""
+
+    def __init__(self, pad_token_id: int) -> None:
+        self._pad = pad_token_id
+
+    def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
+        torch = eval_module("torch")
+        rows = [row["input_ids"] for row in examples]
+        lengths = np.array([len(row) for row in rows])
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        return {
+            "input_ids": torch.from_numpy(filled(rows, self._pad)),
+            "attention_mask": torch.from_numpy(mask.astype(np.int64)),
+            "labels": torch.from_numpy(filled([row["labels"] for row in examples], IGNORED)),
+        }
+
+
+def filled(rows: Sequence[Any], value: int, *, left: bool = False) -> Any:
+    """Return rows of different lengths as one int64 array, filled up with `value`.
+
+    Parameters
+    ----------
+    rows : sequence of ndarray of int
+    value : int
+    left : bool
+        Whether to fill up on the left, so that all rows end in the last column.
+    """
+    longest = max(map(len, rows))
+    full = np.full((len(rows), longest), value, dtype=np.int64)
+    for row, ids in enumerate(rows):
+        if left:
+            full[row, longest - len(ids) :] = ids
+        else:
+            full[row, : len(ids)] = ids
+    return full
+
+
+def quiet() -> None:
+    """Keep transformers from telling of what is normal here, such as a shape of its own."""
+    logging.getLogger("transformers").setLevel(logging.ERROR)
