@@ -92,6 +92,30 @@ def field_text(record: Mapping[str, Any], name: str, place: str) -> str:
     return value
 
 
+def read_tabs(path: PathLike) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of each line, from 1, and its values between tabs. Blank lines are passed.
+
+    Raises
+    ------
+    CorruptFileError
+        The file is no text in UTF-8, or a line has more or fewer values than the first.
+    OSError
+        It cannot be opened.
+    """
+    width = 0
+    for number, line in enumerate(read_lines(path), start=1):
+        if not line.strip():
+            continue
+        values = line.split("\t")
+        width = width or len(values)
+        if len(values) != width:
+            raise CorruptFileError(
+                f"{path}, line {number}: {len(values)} values between tabs; the lines before have "
+                f"{width}"
+            )
+        yield number, values
+
+
 def read_csv(path: PathLike, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yield the line on which each row of a CSV file ends, and its values in these columns.
 
@@ -124,18 +148,17 @@ def read_csv(path: PathLike, columns: Sequence[str]) -> Iterator[tuple[int, tupl
         yield reader.line_num, tuple(row[place] for place in places)
 
 
-def read_items(path: PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def read_items(path: PathLike, *, numbered: bool = True) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Read the items' keys and texts, row by row.
 
     A JSON object of items: ``{"0": {"title": …, "description": …}, …}`` or ``{"key": "text", …}``.
-    Where all keys are whole numbers they are rows and must be 0 to N-1; else rows are in the file's
-    order.
+    Where all keys are whole numbers and `numbered`, they are rows and must be 0 to N-1; else rows
+    are in the file's order.
 
     Raises
     ------
     ValueError
-        No items, numbers that leave one out, or an item that is neither a text nor an object with a
-        title.
+        No items, numbers that leave one out, or an item that is neither a text nor an object.
     CorruptFileError, OSError
         As `read_json_object`.
     """
@@ -143,7 +166,7 @@ def read_items(path: PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
     if not found:
         raise ValueError(f"{path} has no items")
     keys = tuple(found)
-    if all(key.isascii() and key.isdigit() for key in keys):
+    if numbered and all(key.isascii() and key.isdigit() for key in keys):
         expected = tuple(str(row) for row in range(len(keys)))
         missing = next((key for key in expected if key not in found), None)
         if missing is not None:
@@ -152,15 +175,24 @@ def read_items(path: PathLike) -> tuple[tuple[str, ...], tuple[str, ...]]:
                 f"are rows, 0 to {len(keys) - 1}"
             )
         keys = expected
-    return keys, tuple(_item_text(found[key], f"{path}, item {key!r}") for key in keys)
+    return keys, tuple(item_text(found[key], f"{path}, item {key!r}") for key in keys)
 
 
-def _item_text(item: Any, place: str) -> str:
+def item_text(item: Any, place: str) -> str:
+    """Return what an item says: a text, or the title and the description of an object.
+
+    Either may be missing, as in Amazon's metadata.
+
+    Raises
+    ------
+    ValueError
+        It is something else; the error starts with `place`.
+    """
     if isinstance(item, str):
         return plain_text(item)
     if not isinstance(item, dict):
         raise ValueError(f"{place} is {item!r}; a text or an object with a title is needed")
-    title = plain_text(field_text(item, "title", place))
+    title = plain_text(field_text(item, "title", place)) if item.get("title") else ""
     description = item.get("description") or ""
     if isinstance(description, list):
         description = " ".join(map(str, description))
