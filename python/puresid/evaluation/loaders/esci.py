@@ -17,7 +17,7 @@ from puresid.evaluation.loaders._reading import (
     read_items,
     task_name,
 )
-from puresid.evaluation.task import Catalogue, Queries, Task
+from puresid.evaluation.task import Catalogue, Task
 
 __all__ = ["load_esci"]
 

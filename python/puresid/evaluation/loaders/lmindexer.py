@@ -126,7 +126,8 @@ def _read_codes(path: PathLike) -> _Codes:
                 f"{place} has {len(code)} tokens; the items before have {len(next(iter(plain)))}"
             )
         same = plain.setdefault(code, [])
-        counted[(*code, len(same))] = int(number) - 1
+        with_counter = (*code, len(same))
+        counted[with_counter] = int(number) - 1
         same.append(int(number) - 1)
     if not found:
         raise ValueError(f"{path} has no items")

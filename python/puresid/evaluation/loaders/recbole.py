@@ -125,16 +125,13 @@ def _notes(
         tested = [when for when in times.values() if len(when) >= 3]
         tied = sum(when[-1] == when[-2] for when in tested)
         same_day = sum(when[-1] // day == when[-2] // day for when in tested)
-        for count, what in ((tied, "timestamp"), (same_day, "day (UTC)")):
-            if tested:
-                notes.append(
-                    f"{count:,} of {len(tested):,} tested users ({count / len(tested):.1%}) have "
-                    f"their last item on the same {what} as the one before: which of them is the "
-                    "last is the file's order"
-                    if what == "timestamp"
-                    else f"{count:,} of {len(tested):,} tested users ({count / len(tested):.1%}) "
-                    f"have their last item on the same {what} as the one before"
-                )
+        if tested:
+            notes.append(
+                f"of {len(tested):,} tested users {tied:,} ({tied / len(tested):.1%}) have their "
+                "last item at the same time as the one before, so that the file's order decides "
+                f"which is tested, and {same_day:,} ({same_day / len(tested):.1%}) on the same day "
+                "(UTC)"
+            )
     if events.has_rating:
         notes.append("ratings are not looked at: every interaction counts")
     seen = len({row for rows in histories.values() for row in rows})
