@@ -28,7 +28,7 @@ METRICS = ("R@1", "R@5", "R@10", "R@20", "nDCG@5", "nDCG@10", "nDCG@20", "RR")
 """What is measured by default, by the names of ir-measures."""
 
 MAX_ROTATIONS = 720
-"""How many joint rotations of several groups are averaged at most; 1 to 6, 8, 9 and 10 divide it."""
+"""Joint rotations of several groups that are averaged at most; 1 to 6, 8, 9 and 10 divide it."""
 
 _MAX_GROUP = 1_000_000
 
@@ -131,11 +131,11 @@ def measure(
     Items of a shared SID have no order. Each group with a wanted item is shuffled by a seeded
     permutation, and the library's figures are averaged over joint rotations of these groups. If
     their number is a common multiple of the groups' sizes, every item is equally often at each
-    place of its group, so recall and nDCG, which are sums over wanted items, are exact. So
-    it is done where one group is concerned (of up to a million items), and where the least common
-    multiple is at most 720; above that, 720 seeded random orders are averaged. RR depends on the first hit alone: it is
-    exact too where the first group with a wanted item has one of them, and otherwise an unbiased
-    estimate.
+    place of its group, so recall and nDCG, which are sums over wanted items, are exact. So it is
+    done where one group is concerned (of up to a million items), and where the least common
+    multiple is at most 720; above that, 720 seeded random orders are averaged. RR depends on the
+    first hit alone: it is exact too where the first group with a wanted item has one of them, and
+    otherwise an unbiased estimate.
 
     Parameters
     ----------
@@ -174,9 +174,9 @@ def measure(
     numbers: dict[_Outcome, int] = {}
     found: list[tuple[int, int, float]] = []
     places = _places(queries, lists, groups, depth)
-    for query, (starts, sizes, shared) in enumerate(places):
+    for query, (starts, sizes, sids) in enumerate(places):
         worth = None if gains is None else gains[query]
-        for outcome, weight in _outcomes(starts, sizes, shared, depth, worth, (seed, query)):
+        for outcome, weight in _outcomes(starts, sizes, sids, depth, worth, (seed, query)):
             found.append((query, numbers.setdefault(outcome, len(numbers)), weight))
     if not found:
         return figures
@@ -185,13 +185,16 @@ def measure(
     column = np.array([number for _, number, _ in found])
     weights = np.array([weight for _, _, weight in found])
     for place, name in enumerate(names):
-        figures[name] = np.bincount(rows, weights * table[column, place], minlength=len(queries))
+        weighted = weights * table[column, place]
+        figures[name] = np.bincount(rows, weighted, minlength=len(queries)).astype(np.float64)
     return figures
 
 
 _Outcome = tuple[tuple[int, ...], tuple[int, ...]]
-"""Ranks of the wanted items, from 0 (the depth: not in the list), and their gains. Figures depend on
-nothing else, so the library is asked once for each."""
+"""Ranks of the wanted items, from 0 (the depth: not in the list), and their gains.
+
+Figures depend on nothing else, so the library is asked once for each.
+"""
 
 
 def _places(
