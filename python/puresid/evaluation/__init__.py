@@ -1,0 +1,1 @@
+"""Evaluating SIDs with language models that generate them."""
