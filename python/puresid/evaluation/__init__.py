@@ -1,0 +1,1 @@
+"""Evaluation of SIDs with language models that generate them."""
