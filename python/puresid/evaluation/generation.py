@@ -13,7 +13,7 @@ import numpy.typing as npt
 from puresid.decoding import SidLogitsProcessor, SidTrie, SidVocabulary, score_sids
 from puresid.evaluation.config import DecodingConfig
 from puresid.evaluation.encoding import Ids
-from puresid.evaluation.extras import eval_module
+from puresid.evaluation._local import extra
 from puresid.evaluation.training import filled
 
 
@@ -67,8 +67,8 @@ class Generator:
         encoder_decoder: bool,
         pad_token_id: int,
     ) -> None:
-        self._torch = eval_module("torch")
-        self._transformers = eval_module("transformers")
+        self._torch = extra("torch")
+        self._transformers = extra("transformers")
         self._model = model
         self._trie = trie
         self._vocabulary = vocabulary
@@ -180,7 +180,7 @@ class Generator:
 
     def _after_encoder(self, ids: Any) -> Callable[[Any], Any]:
         torch, model = self._torch, self._model
-        outputs = eval_module("transformers.modeling_outputs")
+        outputs = extra("transformers.modeling_outputs")
         state = model.get_encoder()(input_ids=ids).last_hidden_state
         start = model.config.decoder_start_token_id
 

@@ -23,7 +23,7 @@ from puresid.decoding import SidTrie
 from puresid.evaluation.arms import Arm
 from puresid.evaluation.config import RunConfig
 from puresid.evaluation.encoding import encode
-from puresid.evaluation.extras import eval_module
+from puresid.evaluation._local import extra
 from puresid.evaluation.generation import Generator
 from puresid.evaluation.measures import METRICS, SidGroups, measure
 from puresid.evaluation.models import add_lora, build, resize
@@ -274,7 +274,7 @@ def _line(cell: Cell, metric: str) -> str:
 
 
 def _device_name(device: str) -> str:
-    torch = eval_module("torch")
+    torch = extra("torch")
     if device == "auto" and torch.cuda.is_available():
         return str(torch.cuda.get_device_name())
     return "cpu"
@@ -282,7 +282,7 @@ def _device_name(device: str) -> str:
 
 @contextmanager
 def _torch_threads(count: int) -> Iterator[None]:
-    torch = eval_module("torch")
+    torch = extra("torch")
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ import numpy as np
 
 from puresid.evaluation.config import TrainingConfig
 from puresid.evaluation.encoding import Pair
-from puresid.evaluation.extras import eval_module
+from puresid.evaluation._local import extra, quiet
 
 IGNORED = -100  # what transformers' losses pass over
 SAVED = 0.2  # share of the steps between checkpoints
@@ -86,8 +85,8 @@ def train(
     ValueError
         If there is nothing to train on, or the loss is not finite at the end.
     """
-    transformers = eval_module("transformers")
-    eval_module("accelerate")
+    transformers = extra("transformers")
+    extra("accelerate")
     if not pairs:
         raise ValueError("there is nothing to train on: no sequence of two items, no query")
     examples = [_example(pair, encoder_decoder) for pair in pairs]
@@ -112,16 +111,17 @@ def train(
         report_to="none",
         disable_tqdm=not progress,
     )
-    trainer = transformers.Trainer(
-        model=model,
-        args=arguments,
-        train_dataset=_Examples(examples),
-        data_collator=_Collator(pad_token_id),
-    )
-    trainer.remove_callback(transformers.PrinterCallback)
     checkpoint = _newest_checkpoint(folder)
     resumed_at = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
-    found = trainer.train(resume_from_checkpoint=None if checkpoint is None else str(checkpoint))
+    with quiet():
+        trainer = transformers.Trainer(
+            model=model,
+            args=arguments,
+            train_dataset=_Examples(examples),
+            data_collator=_Collator(pad_token_id),
+        )
+        trainer.remove_callback(transformers.PrinterCallback)
+        found = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     loss = float(found.metrics["train_loss"])
     if not np.isfinite(loss):
         raise ValueError(
@@ -173,7 +173,7 @@ class _Collator:
         self._pad = pad_token_id
 
     def __call__(self, examples: list[dict[str, Any]]) -> dict[str, Any]:
-        torch = eval_module("torch")
+        torch = extra("torch")
         rows = [row["input_ids"] for row in examples]
         lengths = np.array([len(row) for row in rows])
         mask = np.arange(lengths.max()) < lengths[:, None]
@@ -204,6 +204,3 @@ def filled(rows: Sequence[Any], value: int, *, left: bool = False) -> Any:
     return full
 
 
-def quiet() -> None:
-    """Keep transformers from telling of what is normal here, such as a shape of its own."""
-    logging.getLogger("transformers").setLevel(logging.ERROR)
