@@ -52,11 +52,9 @@ class Encoding:
 
     def sources(self, task: Task, queries: Queries) -> list[Ids]:
         """Return what the model reads for each query."""
-        if queries.histories is None:
-            if queries.texts is None:
-                raise ValueError(f"the queries of {task.name} have neither histories nor texts")
-            return self._texts(queries.texts)
-        return self._histories(task, queries.histories)
+        if queries.histories is not None:
+            return self._histories(task, queries.histories)
+        return self._texts(queries.texts or ())
 
     def pairs(self, task: Task, *, text_task: bool, subsequences: int, seed: int) -> list[Pair]:
         """Return the training examples: what the model reads, and the token ids it learns to write.
@@ -73,14 +71,13 @@ class Encoding:
         seed : int
             Of the random parts.
         """
-        if task.sequences is None:
-            if task.train is None:
-                raise ValueError(f"{task.name} has no training queries")
+        if task.train is not None:
             return self._query_pairs(task, task.train)
+        sequences = task.sequences or ()
         if self.source == "ids" and not self.encoder_decoder:
-            found = self._whole_sequences(task.sequences)
+            found = self._whole_sequences(sequences)
         else:
-            found = self._positions(task, task.sequences, subsequences, seed)
+            found = self._positions(task, sequences, subsequences, seed)
         if text_task:
             found += list(zip(self._texts(_item_texts(task)), self.item_ids, strict=True))
         return found
@@ -112,8 +109,6 @@ class Encoding:
         histories: list[Ids] = []
         targets: list[int] = []
         for sequence in sequences:
-            if len(sequence) < 2:
-                continue
             if subsequences == 0:
                 spans = [(0, end) for end in range(1, len(sequence))]
             else:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from puresid.evaluation.encoding import Pair
 from puresid.evaluation._local import extra, quiet
 
 IGNORED = -100  # what transformers' losses pass over
+_BATCHES_SORTED = 50  # whose examples are sorted by length together
 SAVED = 0.2  # share of the steps between checkpoints
 
 
@@ -99,7 +100,7 @@ def train(
         warmup_steps=config.warmup,
         lr_scheduler_type=config.schedule,
         weight_decay=config.weight_decay,
-        train_sampling_strategy="group_by_length",
+        logging_nan_inf_filter=False,
         seed=seed,
         use_cpu=device == "cpu",
         dataloader_pin_memory=False,
@@ -111,6 +112,7 @@ def train(
         report_to="none",
         disable_tqdm=not progress,
     )
+    order = _Order([len(each["input_ids"]) for each in examples], config.batch_size, seed)
     checkpoint = _newest_checkpoint(folder)
     resumed_at = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
     with quiet():
@@ -120,6 +122,7 @@ def train(
             train_dataset=_Examples(examples),
             data_collator=_Collator(pad_token_id),
         )
+        trainer._get_train_sampler = lambda _=None: order
         trainer.remove_callback(transformers.PrinterCallback)
         found = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     loss = float(found.metrics["train_loss"])
@@ -164,6 +167,40 @@ class _Examples:
 
     def __getitem__(self, row: int) -> dict[str, Any]:
         return self._examples[row]
+
+
+class _Order:
+    """The order of the examples in each epoch: by chance, but with like lengths together.
+
+    It follows from seed and epoch alone, so that training which was stopped goes on with the same
+    batches.
+    """
+
+    def __init__(self, lengths: list[int], batch_size: int, seed: int) -> None:
+        self._lengths = lengths
+        self._batch_size = batch_size
+        self._seed = seed
+        self._epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def __iter__(self) -> Iterator[int]:
+        drawn = np.random.default_rng([self._seed, self._epoch]).permutation(len(self._lengths))
+        lengths = np.array(self._lengths)
+        near = _BATCHES_SORTED * self._batch_size
+        batches = []
+        for first in range(0, len(drawn), near):
+            rows = drawn[first : first + near]
+            rows = rows[np.argsort(-lengths[rows], kind="stable")]
+            batches += np.split(rows, range(self._batch_size, len(rows), self._batch_size))
+        # The last batch may be short; it stays last, since the loader cuts what comes in pieces.
+        *whole, last = batches
+        mixed = np.random.default_rng([self._seed, self._epoch, 1]).permutation(len(whole))
+        return iter(np.concatenate([*(whole[number] for number in mixed), last]).tolist())
 
 
 class _Collator:
