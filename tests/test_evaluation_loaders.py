@@ -142,6 +142,12 @@ def test_recbole_items(tmp_path):
     assert "no timestamps" in said
     assert "ratings are not looked at" in said
     assert "1 of 3 items have no interaction" in said
+    write(path, inter("u\tB\t5", "u\tN\t1", "u\tA\t1", "u\tM\t2", header=header))
+    task = load_recbole(path, item=item)
+    assert task.catalogue.keys == ("A", "Z", "B", "N", "M")
+    assert task.catalogue.texts[3:] == ("", "")
+    assert "2 items that the .item file lacks are put after the 3 that it has" in task.notes[0]
+    write(path, inter("u\tB\t5", "u\tA\t1", "u\tB\t2", header=header))
     assert load_recbole(path, item=item, text_fields=["brand"]).catalogue.texts == ("Me", "You", "")
 
 
@@ -159,7 +165,7 @@ def test_minionerec_by_hand(tmp_path):
         "user_id,history_item_title,item_title,history_item_id,item_id\n"
         "A1,\"['x',\n'y']\",z,\"[0, 1, 2]\",3\n"
         "A1,'',z,\"[0, 1, 2, 3]\",4\n"
-        "A2,'',z,[5],6\n",
+        "A2,\u2028,z,[5],6\r\n",
     )
     test = write(
         tmp_path / "test.csv",

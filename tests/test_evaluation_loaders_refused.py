@@ -71,6 +71,9 @@ def test_files_that_are_not_there(tmp_path):
     (tmp_path / "x.json").write_bytes(b'{"\xff": []}')
     with pytest.raises(CorruptFileError, match=r"x\.json is no text in UTF-8"):
         load_interactions(tmp_path / "x.json")
+    (tmp_path / "x.inter").write_bytes(HEADER.encode() + b"u\t\xff\t1\n")
+    with pytest.raises(CorruptFileError, match=r"x\.inter, line 2: no text in UTF-8.* at byte 2"):
+        load_recbole(tmp_path / "x.inter")
 
 
 HEADER = "user_id:token\titem_id:token\ttimestamp:float\n"
@@ -96,7 +99,6 @@ ITEM = {
     "empty": ("", "x.item is empty; a header such as item_id:token"),
     "alone": ("item_id:token\n", "x.item has no items"),
     "twice": ("item_id:token\nA\nB\nA\n", "line 4: item 'A' comes twice"),
-    "missing": ("item_id:token\nA\nB\n", "item 'C' of user 'u' is not in .*x.item"),
     "no such": ("item_id:token\ttitle:token\nA\tx\n", "x.item has no column 'name'; its columns"),
 }
 
@@ -117,6 +119,8 @@ CSV = {
     "empty": ("", CorruptFileError, "test.csv is empty; a header with user_id, history"),
     "column": ("user_id,item_id\n", ValueError, "no column 'history_item_id'; its columns: user"),
     "short": (f"{ROWS}u,[1]\n", CorruptFileError, "test.csv, line 2: 2 values; the header has 3"),
+    "blank": ("\n\n", CorruptFileError, "test.csv is empty; a header with user_id, history"),
+    "open": (f'{ROWS}u,"[1],2\n', CorruptFileError, "test.csv, line 2: no CSV: unexpected end"),
     "history": (f"{ROWS}u,[1],2\nu,1 2,2\n", ValueError, "line 3: history_item_id is '1 2'; a li"),
     "code": (f'{ROWS}u,"[exit()]",2\n', ValueError, r"line 2: history_item_id is '\[exit"),
     "target": (f"{ROWS}u,[1],x\n", ValueError, "line 2: item_id is 'x'; a row is needed"),
