@@ -24,7 +24,7 @@ ITEMS = {
     "0": {"title": "Pen", "description": "['It writes.', 'Blue &amp; <b>bold</b>']"},
     "1": {"title": "Ink!", "description": "['For pens.']", "brand": "x", "categories": ""},
     "10": {"title": "", "description": ""},
-    **{str(row): {"title": f"Thing {row}", "description": []} for row in range(2, 10)},
+    **{str(row): {"title": f"Thing {row}", "description": ["a", "b"]} for row in range(2, 10)},
 }
 
 
@@ -50,7 +50,11 @@ def test_interactions_with_texts(tmp_path):
     task = load_interactions(path, items=items, name="given", max_history=1)
     assert task.name == "given"
     assert task.catalogue.keys == tuple(map(str, range(11)))  # by number, whatever the file's order
-    assert task.catalogue.texts[:3] == ("Pen. It writes. Blue & bold", "Ink! For pens.", "Thing 2")
+    assert task.catalogue.texts[:3] == (
+        "Pen. It writes. Blue & bold",
+        "Ink! For pens.",
+        "Thing 2. a b",
+    )
     assert task.catalogue.texts[10] == ""
     assert lists(task.test.histories) == [[1]]
     assert any("1 test items are in their own history" in note for note in task.notes)
