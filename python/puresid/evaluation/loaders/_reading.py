@@ -11,7 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from puresid._formats import CorruptFileError, PathLike, read_lines, read_text
+from puresid._formats import CorruptFileError, PathLike, read_text
 
 _MARKUP = re.compile(r"<!--.*?(?:-->|$)|</?[A-Za-z][^<>]*>", re.DOTALL)
 
@@ -51,19 +51,42 @@ def read_json_object(path: PathLike) -> dict[str, Any]:
     return value
 
 
+def lines_of(path: PathLike) -> Iterator[tuple[int, str]]:
+    """Yield the number of each line, from 1, and the line with its line feed, one at a time.
+
+    Only a line feed ends a line: texts have U+2028 and the like within them.
+
+    Raises
+    ------
+    CorruptFileError
+        A line is no text in UTF-8.
+    OSError
+        The file cannot be opened.
+    """
+    with open(path, "rb") as handle:
+        for number, raw in enumerate(handle, start=1):
+            try:
+                line = raw.decode("utf-8")
+            except UnicodeDecodeError as error:
+                raise CorruptFileError(
+                    f"{path}, line {number}: no text in UTF-8: {error.reason} at byte {error.start}"
+                ) from error
+            yield number, line.removeprefix("\ufeff") if number == 1 else line
+
+
 def read_json_lines(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
     """Yield the number of each line, from 1, and the JSON object on it. Blank lines are passed.
 
     Raises
     ------
     CorruptFileError
-        A line is no JSON.
+        A line is no JSON or no text in UTF-8.
     ValueError
         A line holds something else than an object.
     OSError
         The file cannot be opened.
     """
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in lines_of(path):
         if not line.strip():
             continue
         try:
@@ -103,10 +126,10 @@ def read_tabs(path: PathLike) -> Iterator[tuple[int, list[str]]]:
         It cannot be opened.
     """
     width = 0
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in lines_of(path):
         if not line.strip():
             continue
-        values = line.split("\t")
+        values = line.removesuffix("\n").removesuffix("\r").split("\t")
         width = width or len(values)
         if len(values) != width:
             raise CorruptFileError(
@@ -122,30 +145,39 @@ def read_csv(path: PathLike, columns: Sequence[str]) -> Iterator[tuple[int, tupl
     Raises
     ------
     CorruptFileError
-        The file is empty or no text in UTF-8, or a row has too few or too many values.
+        The file is empty, no CSV or no text in UTF-8, or a row has too few or too many values.
     ValueError
         The header lacks a column.
     OSError
         The file cannot be opened.
     """
-    reader = csv.reader(read_text(path).splitlines(keepends=True))
-    header = next(reader, None)
+    reader = csv.reader((line for _, line in lines_of(path)), strict=True)
+    header: list[str] | None = None
+    places: list[int] = []
+    try:
+        for row in reader:
+            if not row:
+                continue
+            if header is None:
+                header = row
+                places = [_place(header, column, path) for column in columns]
+                continue
+            if len(row) != len(header):
+                raise CorruptFileError(
+                    f"{path}, line {reader.line_num}: {len(row)} values; the header has "
+                    f"{len(header)}"
+                )
+            yield reader.line_num, tuple(row[place] for place in places)
+    except csv.Error as error:
+        raise CorruptFileError(f"{path}, line {reader.line_num}: no CSV: {error}") from error
     if header is None:
         raise CorruptFileError(f"{path} is empty; a header with {', '.join(columns)} is needed")
-    missing = [column for column in columns if column not in header]
-    if missing:
-        raise ValueError(
-            f"{path} has no column {missing[0]!r}; its columns: {', '.join(header) or 'none'}"
-        )
-    places = [header.index(column) for column in columns]
-    for row in reader:
-        if not row:
-            continue
-        if len(row) != len(header):
-            raise CorruptFileError(
-                f"{path}, line {reader.line_num}: {len(row)} values; the header has {len(header)}"
-            )
-        yield reader.line_num, tuple(row[place] for place in places)
+
+
+def _place(header: Sequence[str], column: str, path: PathLike) -> int:
+    if column not in header:
+        raise ValueError(f"{path} has no column {column!r}; its columns: {', '.join(header)}")
+    return list(header).index(column)
 
 
 def read_items(path: PathLike, *, numbered: bool = True) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from puresid._formats import CorruptFileError, PathLike, import_pyarrow, read_lines
+from puresid._formats import CorruptFileError, PathLike, import_pyarrow
 from puresid.checks import integer
 from puresid.evaluation.loaders._pairs import gather, repeated
 from puresid.evaluation.loaders._reading import (
     join_sentences,
+    lines_of,
     plain_text,
     read_items,
     task_name,
@@ -134,7 +135,7 @@ def _catalogue(
 
 def _listed(path: PathLike) -> dict[str, None]:
     listed: dict[str, None] = {}
-    for number, line in enumerate(read_lines(path), start=1):
+    for number, line in lines_of(path):
         key = line.strip()
         if key in listed:
             raise ValueError(f"{path}, line {number}: product {key!r} comes twice")
@@ -148,14 +149,15 @@ def _listed(path: PathLike) -> dict[str, None]:
 def _product_texts(
     path: PathLike, locale: str, listed: Mapping[str, None] | None
 ) -> dict[str, str]:
-    table = _rows(path, PRODUCTS, {"product_locale": [locale]})
-    if len(table["product_id"]) == 0:
+    chosen: dict[str, list[Any]] = {"product_locale": [locale]}
+    if listed is not None:
+        chosen["product_id"] = list(listed)
+    table = _rows(path, PRODUCTS, chosen)
+    if listed is None and len(table["product_id"]) == 0:
         raise ValueError(f"{path} has no product of the locale {locale!r}")
     texts: dict[str, str] = {}
     columns = (table[name] for name in PRODUCTS[:3])
     for key, title, description in zip(*columns, strict=True):
-        if listed is not None and key not in listed:
-            continue
         if key in texts:
             raise ValueError(f"{path}: product {key!r} of the locale {locale!r} comes twice")
         texts[key] = join_sentences(plain_text(title or ""), plain_text(description or ""))

@@ -64,8 +64,10 @@ def load_minionerec(
         A JSON object ``{"0": {"title": …, "description": …}, …}``.
     train : str or path, optional
         The same layout as `test`. Where it is given a training sequence is the history of the
-        user's first training row and all training targets after it; users whose rows do not
-        continue each other are trained on their last row alone.
+        user's first training row and all training targets after it. Users whose rows do not
+        continue each other are trained on their last row alone; those whose rows do not end where
+        validation or test begins on what they had before that, as without `train`. Notes say how
+        many there are of both.
     name : str, optional
         What reports call the task. Default: the name of the folder of `test`.
     max_history : int, optional
@@ -117,24 +119,24 @@ def _training(
     tested: _File, validated: _File, trained: _File | None
 ) -> tuple[list[list[int]], list[str]]:
     """Return one sequence per user, without what validation and test ask for, and notes."""
-    first_test, first_valid = tested.by_user(), validated.by_user()
-    sequences: list[list[int]] = []
-    notes = []
+    begun: dict[str, list[int]] = {}  # what users had before the first thing that is asked of them
+    for source in (validated, tested):
+        for user, places in source.by_user().items():
+            begun.setdefault(user, source.histories[places[0]])
     in_training = {} if trained is None else trained.by_user()
-    broken = 0
-    if trained is not None:
-        for places in in_training.values():
-            sequence, whole = _joined(trained, places)
-            broken += not whole
-            sequences.append(sequence)
-    for user in dict.fromkeys([*first_valid, *first_test]):
-        if user not in in_training:
-            source, places = (
-                (validated, first_valid[user])
-                if user in first_valid
-                else (tested, first_test[user])
-            )
-            sequences.append(source.histories[places[0]])
+    sequences, notes = [], []
+    broken = late = 0
+    for user in dict.fromkeys([*in_training, *begun]):
+        if trained is None or user not in in_training:
+            sequences.append(begun[user])
+            continue
+        sequence, whole = _joined(trained, in_training[user])
+        before = begun.get(user, [])
+        if sequence[len(sequence) - len(before) :] != before:
+            sequence, whole = before, True
+            late += 1
+        broken += not whole
+        sequences.append(sequence)
     kept = [rows for rows in sequences if len(rows) >= 2]
     if trained is None:
         notes.append(
@@ -144,6 +146,11 @@ def _training(
     if broken:
         notes.append(
             f"{broken:,} users' training rows do not continue each other; only the last is used"
+        )
+    if late:
+        notes.append(
+            f"{late:,} users' training rows do not end where their validation or test begins; what "
+            "they had before that is used"
         )
     if len(kept) < len(sequences):
         notes.append(

@@ -50,9 +50,9 @@ def load_recbole(
         timestamp:float``. Without ``timestamp:float`` the file's order counts. Timestamps are in
         seconds; if the greatest is above 1e11, in milliseconds.
     item : str or path, optional
-        The ``.item`` file: ``item_id:token`` and what else there is. It then is the catalogue, in
-        its order; without it the items of `inter` are, in order of first appearance, and have no
-        texts.
+        The ``.item`` file: ``item_id:token`` and what else there is. Its items are then the
+        catalogue, in its order, and after them those of `inter` that it lacks. Without it the
+        items of `inter` are, in order of first appearance, and have no texts.
     text_fields : sequence of str, optional
         The columns of `item` that make an item's text, without their types. Default: all of the
         types ``token`` and ``token_seq`` but the id, in the file's order.
@@ -76,19 +76,14 @@ def load_recbole(
         A file cannot be opened.
     """
     events = _read_events(inter)
+    notes: list[str] = []
     if item is not None:
-        catalogue = _read_catalogue(item, text_fields)
+        catalogue = _read_catalogue(item, text_fields, events, notes)
     elif text_fields is not None:
         raise ValueError("text_fields is given without item, the file whose columns it names")
     else:
         catalogue = Catalogue(tuple(dict.fromkeys(events.items)))
     rows = {key: row for row, key in enumerate(catalogue.keys)}
-    missing = next((place for place, key in enumerate(events.items) if key not in rows), None)
-    if missing is not None:
-        raise ValueError(
-            f"{inter}: item {events.items[missing]!r} of user {events.users[missing]!r} is not in "
-            f"{item}"
-        )
     histories: dict[str, list[int]] = {user: [] for user in events.users}
     times: dict[str, list[float]] = {user: [] for user in histories}
     for place in _in_order(events.times, len(events.users)):
@@ -101,7 +96,7 @@ def load_recbole(
         catalogue,
         name=task_name(inter, name),
         max_history=max_history,
-        notes=_notes(events, times, histories, len(catalogue)),
+        notes=notes + _notes(events, times, histories, len(catalogue)),
     )
 
 
@@ -188,7 +183,9 @@ def _timestamp(text: str, place: str) -> float:
     return value
 
 
-def _read_catalogue(path: PathLike, text_fields: Sequence[str] | None) -> Catalogue:
+def _read_catalogue(
+    path: PathLike, text_fields: Sequence[str] | None, events: _Events, notes: list[str]
+) -> Catalogue:
     lines = read_tabs(path)
     _, first = next(lines, (0, None))
     if first is None:
@@ -209,4 +206,12 @@ def _read_catalogue(path: PathLike, text_fields: Sequence[str] | None) -> Catalo
         keys[key] = ". ".join(filter(None, (plain_text(values[place]) for place in places)))
     if not keys:
         raise ValueError(f"{path} has no items")
+    listed = len(keys)
+    for key in events.items:
+        keys.setdefault(key, "")
+    if len(keys) > listed:
+        notes.append(
+            f"{len(keys) - listed:,} items that the .item file lacks are put after the "
+            f"{listed:,} that it has, without texts"
+        )
     return Catalogue(tuple(keys), tuple(keys.values()) if places else None)
