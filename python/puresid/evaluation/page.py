@@ -15,6 +15,9 @@ from puresid.evaluation.tables import WORDS, Section, Table, overview, sections
 
 __all__ = ["page"]
 
+MANY_ROWS = 40
+"""Longer tables are folded."""
+
 _STYLE = Path(__file__).with_name("page.css")
 
 
@@ -115,12 +118,14 @@ def _section(number: int, section: Section, analysis: Analysis) -> list[str]:
         _figure(means_by_arm(analysis), f"{primary['metric']} of every arm, all queries"),
     ]
     if analysis.comparisons:
-        says = f"{primary['metric']}: difference to {primary['against']} by split (and its queries)"
+        says = (
+            f"{primary['metric']}: difference to {primary['against']} by split (with its queries)"
+        )
         body.append(_figure(gains_by_split(analysis), says))
     body.append("</div>")
     chosen = {ALL, primary["arm"], primary["metric"]}
     for table in section.tables:
-        body += _table(table, chosen, folded=len(table.rows) > 20)
+        body += _table(table, chosen, folded=len(table.rows) > MANY_ROWS)
     return [*body, "</section>"]
 
 

@@ -12,6 +12,7 @@ from puresid.evaluation.extras import eval_module
 from puresid.evaluation.results import ALL
 from puresid.evaluation.statistics import Analysis
 from puresid.evaluation.tables import conflict_rate
+from puresid.judging.results import Interval
 
 __all__ = ["gains_by_conflict", "gains_by_split", "means_by_arm"]
 
@@ -19,6 +20,7 @@ COLOURS = (
     "#0072b2", "#c2570c", "#00805f", "#9b4f96", "#4a4a4a", "#8a6d00", "#c23b52", "#5a7d1e",
 )  # fmt: skip
 MARKERS = "osD^vPX*"
+_ACROSS = 3
 _STYLE = {
     "font.family": "DejaVu Sans",
     "font.size": 9.0,
@@ -28,7 +30,9 @@ _STYLE = {
     "axes.labelcolor": "#1b1f24",
     "xtick.color": "#57606a",
     "ytick.color": "#1b1f24",
+    "axes.axisbelow": True,
     "grid.color": "#d3d8de",
+    "grid.linewidth": 0.7,
     "svg.fonttype": "path",
     "svg.hashsalt": "puresid",
 }
@@ -50,7 +54,9 @@ def means_by_arm(analysis: Analysis) -> str:
     results = analysis.results
     metric = results.header["primary"]["metric"]
 
-    def draw(axes: Any) -> None:
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        axes.grid(visible=True, axis="x")
         for row, arm in enumerate(results.arms):
             found = analysis.mean(arm, metric)
             if found is not None:
@@ -59,11 +65,13 @@ def means_by_arm(analysis: Analysis) -> str:
         axes.set_ylim(len(results.arms) - 0.5, -0.5)
         axes.set_xlabel(f"{metric}, mean over seeds, 95 % interval over users")
 
-    return _svg(draw, height=0.9 + 0.32 * len(results.arms), across=True)
+    return _svg(draw, height=0.9 + 0.32 * len(results.arms))
 
 
 def gains_by_split(analysis: Analysis) -> str:
     """Draw each arm's difference to the one compared with, split by split, by the primary metric.
+
+    Each split has a scale of its own, as small ones have wide intervals.
 
     Returns
     -------
@@ -76,30 +84,32 @@ def gains_by_split(analysis: Analysis) -> str:
         matplotlib is not installed.
     """
     results = analysis.results
-    metric, against = (results.header["primary"][key] for key in ("metric", "against"))
+    metric, against = _measured_by(analysis)
     arms = [arm for arm in results.arms if arm != against]
     splits = [name for name in (ALL, *results.splits) if results.mask(name).any()]
+    rows = -(-len(splits) // _ACROSS)
 
-    def draw(axes: Any) -> None:
-        pitch = 0.8 / max(len(arms), 1)
-        for number, arm in enumerate(arms):
-            label: str | None = arm
-            for row, split in enumerate(splits):
+    def draw(figure: Any) -> None:
+        grid = figure.subplots(rows, _ACROSS, sharey=True, squeeze=False)
+        for axes, split in zip(grid.flat, splits, strict=False):  # the last row may have room
+            for row, arm in enumerate(arms):
                 found = analysis.comparison(arm, metric, split)
                 if found is not None and np.isfinite(found.difference.value):
-                    y = row + pitch * (number - (len(arms) - 1) / 2)
-                    _whisker(axes, found.difference, y, _colour(analysis, arm), label)
-                    label = None
-        for row in range(1, len(splits)):
-            axes.axhline(row - 0.5, color="#d3d8de", linewidth=0.7)
-        names = [f"{split}\n{int(results.mask(split).sum()):,}" for split in splits]
-        axes.set_yticks(range(len(splits)), names)
-        axes.set_ylim(len(splits) - 0.5, -0.5)
-        axes.axvline(0, color="#1b1f24", linewidth=0.9)
-        axes.set_xlabel(f"{metric}, difference to {against}, 95 % interval over users")
-        _legend(axes)
+                    _whisker(axes, found.difference, row, _colour(analysis, arm))
+            axes.axvline(0, color="#1b1f24", linewidth=0.9)
+            axes.set_title(f"{split} ({int(results.mask(split).sum()):,})", fontsize=9)
+            axes.set_yticks(range(len(arms)), arms)
+            axes.set_ylim(len(arms) - 0.5, -0.5)
+            axes.locator_params(axis="x", nbins=4)
+            axes.grid(visible=True, axis="x")
+        for axes in list(grid.flat)[len(splits) :]:
+            axes.set_axis_off()
+        figure.supxlabel(
+            f"{metric}, difference to {against}, 95 % interval over users; scales differ",
+            fontsize=9,
+        )
 
-    return _svg(draw, height=1.1 + 0.16 * max(len(arms), 3) * len(splits), across=True)
+    return _svg(draw, height=0.4 + rows * (0.8 + 0.2 * len(arms)))
 
 
 def gains_by_conflict(analyses: Sequence[Analysis]) -> str | None:
@@ -130,7 +140,9 @@ def gains_by_conflict(analyses: Sequence[Analysis]) -> str | None:
     tasks = list(dict.fromkeys(_task(one) for _, one in rated))
     spread = max(rate for rate, _ in rated) - min(rate for rate, _ in rated) or 1.0
 
-    def draw(axes: Any) -> None:
+    def draw(figure: Any) -> None:
+        axes = figure.add_subplot()
+        axes.grid(visible=True)
         for number, arm in enumerate(arms):
             shift = 0.012 * spread * (number - (len(arms) - 1) / 2)
             for place, task in enumerate(tasks):
@@ -145,9 +157,9 @@ def gains_by_conflict(analyses: Sequence[Analysis]) -> str | None:
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
         axes.set_xlabel("items whose nearest SID has another owner")
         axes.set_ylabel(f"{metric}, difference to {against}")
-        _legend(axes)
+        axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=1.2)
 
-    return _svg(draw, height=max(3.6, 0.2 * len(arms) * len(tasks)), across=False)
+    return _svg(draw, height=max(3.6, 0.2 * len(arms) * len(tasks)))
 
 
 def _measured_by(analysis: Analysis) -> tuple[str, str]:
@@ -166,9 +178,9 @@ def _colour(analysis: Analysis, arm: str) -> str:
     return "#1b1f24" if arm == against else COLOURS[others.index(arm) % len(COLOURS)]
 
 
-def _whisker(axes: Any, value: Any, y: float, colour: str, label: str | None = None) -> None:
+def _whisker(axes: Any, value: Interval, y: float, colour: str) -> None:
     axes.plot([value.low, value.high], [y, y], color=colour, linewidth=1.6)
-    axes.plot([value.value], [y], "o", color=colour, markersize=4.5, label=label)
+    axes.plot([value.value], [y], "o", color=colour, markersize=4.5)
 
 
 def _line(axes: Any, points: Sequence[Any], colour: str, marker: str, label: str) -> None:
@@ -183,19 +195,12 @@ def _line(axes: Any, points: Sequence[Any], colour: str, marker: str, label: str
     )  # fmt: skip
 
 
-def _legend(axes: Any) -> None:
-    axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=1.2)
-
-
-def _svg(draw: Any, *, height: float, across: bool) -> str:
+def _svg(draw: Any, *, height: float) -> str:
     matplotlib: Any = eval_module("matplotlib")
     figures: Any = eval_module("matplotlib.figure")
     with matplotlib.rc_context(_STYLE):
         figure = figures.Figure(figsize=(7.2, height), layout="constrained")
-        axes = figure.add_subplot()
-        axes.grid(visible=True, axis="x" if across else "both", linewidth=0.7)
-        axes.set_axisbelow(True)
-        draw(axes)
+        draw(figure)
         file = io.StringIO()
         figure.savefig(file, format="svg", metadata={"Date": None}, transparent=True)
     return file.getvalue()
