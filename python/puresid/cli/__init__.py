@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import click
 
 from puresid.cli.convert import convert, export
+from puresid.cli.evaluate import evaluate as _evaluate
 from puresid.cli.fit import fit
 from puresid.cli.judge import judge as _judge
 from puresid.cli.options import (
@@ -232,3 +233,4 @@ main.add_command(export)
 main.add_command(report)
 main.add_command(_plan)
 main.add_command(_judge)
+main.add_command(_evaluate)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
+
+import numpy as np
 
 from puresid.evaluation.results import ALL, Results
 from puresid.evaluation.statistics import Analysis, Comparison, analyse
@@ -13,7 +15,10 @@ from puresid.judging.results import Interval
 
 __all__ = ["Section", "Table", "conflict_rate", "markdown", "overview", "sections"]
 
-NONE = "–"
+NONE = "n/a"
+
+WORDS = frozenset({"run", "primary", "arm", "metric", "split"})
+"""Heads of columns that hold words; all others hold numbers."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +176,9 @@ def _notes(analysis: Analysis) -> Iterable[tuple[str, str]]:
         said = "; ".join(f"{arm} {', '.join(map(str, own))}" for arm, own in seeds.items())
         said += ". Differences are over the seeds that both arms have"
     yield "Seeds", f"{said}."
+    per_seed = _by_seed(results)
+    if per_seed:
+        yield "By seed", f"the primary difference is {', '.join(map(_signed, per_seed))}."
     limit = config.get("task", {}).get("limit_queries", 0)
     only = f" Only the first {limit:,} queries of the task were asked." if limit else ""
     yield "Queries", f"{results.queries:,} of {_count(results.users, 'user')}.{only}"
@@ -196,6 +204,13 @@ def _notes(analysis: Analysis) -> Iterable[tuple[str, str]]:
     )
     for note in results.header.get("task", {}).get("notes", ()):
         yield "Task", str(note)
+
+
+def _by_seed(results: Results) -> list[float]:
+    metric, *arms = (results.header["primary"][key] for key in ("metric", "arm", "against"))
+    common = sorted(set(results.seeds(arms[0])) & set(results.seeds(arms[1])))
+    figures = [[results.cell(arm, seed).values[metric] for arm in arms] for seed in common]
+    return [float(np.mean(mine - other, dtype=np.float64)) for mine, other in figures]
 
 
 def _decoding(options: Mapping[str, Any]) -> str:
@@ -311,7 +326,7 @@ def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' * (number != 1)}"
 
 
-def _is_number(value: Any) -> bool:
+def _is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
@@ -333,7 +348,7 @@ def _table_lines(table: Table) -> list[str]:
     if not table.rows:
         return [f"### {table.title}", "", "Nothing to compare.", ""]
     rows = [[_cell(text) for text in row] for row in (table.head, *table.rows)]
-    marks = ["---", *("---:" for _ in table.head[1:])]
+    marks = ["---" if name in WORDS else "---:" for name in table.head]
     lines = ["| " + " | ".join(row) + " |" for row in (rows[0], marks, *rows[1:])]
     return [f"### {table.title}", "", table.caption, "", *lines, ""]
 
