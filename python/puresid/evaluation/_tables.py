@@ -88,20 +88,10 @@ def _file(value: Any, place: str) -> FilePath:
     return FilePath.of(value, place)
 
 
-def _files(value: Any, place: str) -> dict[str, Any]:
+def _files(value: Any, place: str) -> dict[str, FilePath]:
     if not isinstance(value, Mapping):
         raise ConfigError(f"{place} is {value!r}; a table of names and paths is needed")
-    return {name: _one_or_more(path, f"{place} {name}", None) for name, path in value.items()}
-
-
-def _one_or_more(value: Any, place: str, folder: Path | None) -> Any:
-    if not isinstance(value, (list, tuple)):
-        return FilePath.of(value, place, folder)
-    if not value:
-        raise ConfigError(f"{place} is empty; a path is needed")
-    return tuple(
-        FilePath.of(path, f"{place}[{number}]", folder) for number, path in enumerate(value)
-    )
+    return {name: FilePath.of(path, f"{place} {name}") for name, path in value.items()}
 
 
 def _vectors(value: Any, place: str) -> Any:
@@ -145,7 +135,7 @@ class TaskConfig(Table):
     ----------
     loader : str
         What reads the files; ``demo`` needs none.
-    files : mapping of str to FilePath or tuple of FilePath
+    files : mapping of str to FilePath
         By the loader's names for them.
     options : mapping
         Further keyword arguments of the loader.
@@ -164,7 +154,7 @@ class TaskConfig(Table):
     """
 
     loader: str = key(choice(*LOADERS))
-    files: Mapping[str, Any] = key(_files, factory=dict)
+    files: Mapping[str, FilePath] = key(_files, factory=dict)
     options: Mapping[str, Any] = key(plain_table, factory=dict)
     vectors: FilePath | str | None = key(_vectors, None, optional=True)  # noqa: RUF009
     dim: int = key(whole(1), 64)
@@ -183,7 +173,7 @@ class TaskConfig(Table):
     def _located(cls, values: dict[str, Any], folder: Path) -> dict[str, Any]:
         if isinstance(values.get("files"), Mapping):
             values["files"] = {
-                name: _one_or_more(path, f"[task] files {name}", folder)
+                name: FilePath.of(path, f"[task] files {name}", folder)
                 for name, path in values["files"].items()
             }
         if values.get("vectors", "tfidf") != "tfidf":
