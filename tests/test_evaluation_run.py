@@ -348,17 +348,16 @@ def test_a_model_learns_the_walk(folder):
 def test_what_a_setup_refuses(folder):
     with pytest.raises(ValueError, match="'interactions': missing a required argument: 'inter"):
         load_task(config(folder, task={"files": {"items": "interactions.json"}}).task)
+    without = dataclasses.replace(config(folder).task, vectors=None)
     with pytest.raises(ValueError, match=r"have no vectors; \[task\] vectors must name a file"):
-        task = config(folder).task
-        load_task(dataclasses.replace(task, vectors=None))
-    with pytest.raises(ValueError, match="vectors is 'tfidf'; the items of .* have no texts"):
+        load_task(without)
+    with pytest.raises(ValueError, match=r"vectors is 'tfidf'; the items of .* have no texts"):
         load_task(config(folder, task={"vectors": "tfidf"}).task)
     prepare(config(folder)).codebooks.save(folder / "books.safetensors")
     from_file = {"kind": "file", "codebooks": "books.safetensors"}
+    made = config(folder, quantizer=from_file, arms={"names": ["suffix", "ecm", "deeper"]})
     with pytest.raises(ValueError, match="the arm 'deeper' needs a quantizer that is trained"):
-        prepare(
-            config(folder, quantizer=from_file, arms={"names": ["suffix", "ecm", "deeper"]})
-        )
+        prepare(made)
 
 
 def test_only_some_queries(folder):

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from puresid.cli.options import FILE
+from puresid.cli.options import FILE, THREADS, progress
+
+if TYPE_CHECKING:
+    from puresid.evaluation.results import Results
 
 TABLE_SUFFIXES = (".md", ".html", ".htm")
 
@@ -14,6 +18,57 @@ TABLE_SUFFIXES = (".md", ".html", ".htm")
 @click.group(name="eval")
 def evaluate() -> None:
     """Evaluate SIDs with language models that generate them."""
+
+
+@evaluate.command()
+@click.argument("config", type=FILE)
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Folder of the run. [default: runs/NAME, with the name in CONFIG]",
+)
+@click.option(
+    "--jobs",
+    type=click.IntRange(min=1),
+    default=1,
+    show_default=True,
+    help="Cells (an arm with a seed) at a time.",
+)
+@click.option("--cpu", is_flag=True, help="Leave accelerators alone.")
+@THREADS
+def run(config: Path, output: Path | None, jobs: int, cpu: bool, threads: int | None) -> None:
+    """Train and evaluate what CONFIG (.toml) says; a run that was stopped goes on.
+
+    Writes results.json and queries.npz, from which `puresid eval table` makes tables.
+    """
+    from puresid.evaluation.config import load_config
+    from puresid.evaluation.runner import run as run_config
+
+    said = load_config(config)
+    folder = output or Path("runs") / said.name
+    results = run_config(
+        said,
+        folder,
+        jobs=jobs,
+        threads=threads,
+        device="cpu" if cpu else "auto",
+        progress=progress(),
+        echo=click.echo,
+    )
+    click.echo(_means(results))
+    click.echo(f"wrote {folder}; intervals and tests: puresid eval table {folder}")
+
+
+def _means(results: Results) -> str:
+    """Return the arms' means over seeds and queries, a line each."""
+    width = max(map(len, ("arm", *results.arms)))
+    lines = [f"{'arm':<{width}}" + "".join(f"{name:>10}" for name in results.metrics)]
+    for arm in results.arms:
+        cells = [cell for cell in results.cells if cell.arm == arm]
+        means = [sum(cell.values[name].mean() for cell in cells) for name in results.metrics]
+        lines.append(f"{arm:<{width}}" + "".join(f"{mean / len(cells):>10.4f}" for mean in means))
+    return "\n".join(lines)
 
 
 @evaluate.command()

@@ -194,7 +194,7 @@ def random_free(
     ndarray, shape (N, L), int64
         All different. A moved item keeps its first token while a SID with it is free.
     """
-    sids = nearest_sids.copy()
+    sids: Tokens = nearest_sids.copy()
     rest = tuple(sizes[1:])
     below = math.prod(rest)  # SIDs with one first token
     used: list[set[tuple[int, ...]]] = [set() for _ in range(sizes[0])]
@@ -217,8 +217,8 @@ def _draw(
     """Return one of the tuples below `sizes` that are not in `used`, all equally probable."""
     if 2 * len(used) < math.prod(sizes):
         while True:
-            drawn = tuple(rng.integers(sizes).tolist())
+            drawn: tuple[int, ...] = tuple(rng.integers(sizes).tolist())
             if drawn not in used:
                 return drawn
-    free = [sid for sid in np.ndindex(*sizes) if sid not in used]
+    free: list[tuple[int, ...]] = [sid for sid in np.ndindex(*sizes) if sid not in used]
     return free[int(rng.integers(len(free)))]

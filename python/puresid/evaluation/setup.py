@@ -129,7 +129,7 @@ def load_task(config: TaskConfig) -> Task:
             raise ValueError(f"[task] vectors is 'tfidf'; the items of {task.name} have no texts")
         task = task.with_vectors(_docs.text_vectors(task.catalogue.texts, config.dim))
     elif config.vectors is not None:
-        task = task.with_vectors(read_vectors(config.vectors.path))
+        task = task.with_vectors(read_vectors(Path(config.vectors)))
     if task.catalogue.vectors is None:
         raise ValueError(
             f"the items of {task.name} have no vectors; [task] vectors must name a file of them"
@@ -211,9 +211,9 @@ def files_of(config: RunConfig) -> Iterator[FilePath]:
     """Yield the files and folders that a run reads."""
     for value in config.task.files.values():
         yield from value if isinstance(value, tuple) else (value,)
-    for value in (config.task.vectors, config.quantizer.codebooks, config.model.path):
-        if isinstance(value, FilePath):
-            yield value
+    for named in (config.task.vectors, config.quantizer.codebooks, config.model.path):
+        if isinstance(named, FilePath):
+            yield named
 
 
 def save_arms(setup: Setup, folder: Path) -> None:
