@@ -9,11 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from puresid.evaluation.loaders import (
-    LOADERS,
     load_beir,
     load_esci,
     load_lmindexer,
-    load_task,
 )
 
 
@@ -249,28 +247,3 @@ def test_esci_versions_locales_and_catalogues(esci, tmp_path):
     assert task.catalogue.keys == ("B2", "0")
     assert task.catalogue.texts == ("Two", "zero")
     assert lists(task.test.relevant) == [[0]]
-
-
-# by name
-
-
-def test_loaders_by_name(beir, lmindexer, esci, tmp_path):
-    assert load_task("beir", beir, name="n").name == "n"
-    assert len(load_task("lmindexer", lmindexer, max_history=3).test) == 2
-    assert len(load_task("esci", esci).test) == 2
-    path = write(tmp_path / "i.json", {"u": [0, 1, 2, 3]})
-    task = load_task("interactions", {"interactions": path}, max_history=2)
-    assert lists(task.test.histories) == [[1, 2]]
-    for kind in LOADERS.values():
-        names = kind.load.__code__.co_varnames
-        assert {*kind.needed, *kind.optional, "name"} <= set(names)
-        assert kind.has_histories == ("max_history" in names)
-
-
-def test_loaders_by_name_refuse(beir):
-    with pytest.raises(ValueError, match="loader is 'csv'; one of interactions, recbole"):
-        load_task("csv", beir)
-    with pytest.raises(ValueError, match="files has 'tests'; the loader beir takes corpus"):
-        load_task("beir", {**beir, "tests": "x"})
-    with pytest.raises(ValueError, match="files has no 'queries'; the loader beir needs corpus"):
-        load_task("beir", {"corpus": beir["corpus"], "test": beir["test"]})

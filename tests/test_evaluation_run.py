@@ -11,7 +11,7 @@ pytest.importorskip("accelerate", reason="accelerate is not installed")
 pytest.importorskip("ir_measures", reason="ir_measures is not installed")
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
-from puresid.evaluation.arms import Arm, make_arm  # noqa: E402
+from puresid.evaluation.arms import Arm  # noqa: E402
 from puresid.evaluation.config import DecodingConfig, RunConfig, TrainingConfig  # noqa: E402
 from puresid.evaluation.encoding import encode  # noqa: E402
 from puresid.evaluation.generation import Generator, once_each  # noqa: E402
@@ -310,9 +310,7 @@ def test_a_run_keeps_its_cells_and_runs_only_what_is_missing(folder):
         assert cell.facts["valid"] == cell.facts["generated"]
 
     said.clear()
-    more = config(
-        folder, arms={"names": ["suffix", "ecm", "nearest"]}, training={"seeds": [0, 1]}
-    )
+    more = config(folder, arms={"names": ["suffix", "ecm", "nearest"]}, training={"seeds": [0, 1]})
     wider = run(more, folder / "out", device="cpu", jobs=2, echo=said.append)
     assert said[0] == "3 of 6 cells are there from before"
     assert len(said) == 4

@@ -20,10 +20,10 @@ import numpy as np
 from puresid.atomic import atomic_write
 from puresid.config import thread_count
 from puresid.decoding import SidTrie
+from puresid.evaluation._local import extra
 from puresid.evaluation.arms import Arm
 from puresid.evaluation.config import RunConfig
 from puresid.evaluation.encoding import encode
-from puresid.evaluation._local import extra
 from puresid.evaluation.generation import Generator
 from puresid.evaluation.measures import METRICS, SidGroups, measure
 from puresid.evaluation.models import add_lora, build, resize
@@ -156,9 +156,7 @@ class _Job:
         self.progress = progress
 
 
-def _cells(
-    job: _Job, setup: Setup, todo: Sequence[tuple[str, int]], jobs: int
-) -> Iterator[Cell]:
+def _cells(job: _Job, setup: Setup, todo: Sequence[tuple[str, int]], jobs: int) -> Iterator[Cell]:
     if jobs == 1 or len(todo) < 2:
         for arm, seed in todo:
             yield _run_cell(job, setup, arm, seed)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -16,8 +15,9 @@ from puresid import _docs
 from puresid.codebooks import Codebooks
 from puresid.evaluation.arms import Arm, make_arm, nearest
 from puresid.evaluation.config import FilePath, QuantizerConfig, RunConfig, TaskConfig
+from puresid.evaluation.loaders import LOADERS
 from puresid.evaluation.splits import split_masks
-from puresid.evaluation.task import Queries, Task
+from puresid.evaluation.task import Task
 from puresid.files import read_vectors
 
 
@@ -121,9 +121,8 @@ def load_task(config: TaskConfig) -> Task:
 
         task = _called(demo_task, config.options, "demo")
     else:
-        loaders = importlib.import_module("puresid.evaluation.loaders")
-        load = getattr(loaders, f"load_{config.loader}")
-        task = _called(load, {**config.files, **config.options}, config.loader)
+        arguments = {**config.files, **config.options}
+        task = _called(LOADERS[config.loader], arguments, config.loader)
     if config.vectors == "tfidf":
         if task.catalogue.texts is None:
             raise ValueError(f"[task] vectors is 'tfidf'; the items of {task.name} have no texts")
@@ -136,9 +135,8 @@ def load_task(config: TaskConfig) -> Task:
         )
     if 0 < config.limit_queries < len(task.test):
         note = f"only the first {config.limit_queries:,} of {len(task.test):,} test queries"
-        task = replace(
-            task, test=first_queries(task.test, config.limit_queries), notes=(*task.notes, note)
-        )
+        first = task.test.first(config.limit_queries)
+        task = replace(task, test=first, notes=(*task.notes, note))
     return task
 
 
@@ -150,22 +148,6 @@ def _called(load: Any, arguments: Mapping[str, Any], loader: str) -> Task:
         raise ValueError(f"[task] for the loader {loader!r}: {error}; it takes {known}") from None
     task: Task = load(**arguments)
     return task
-
-
-def first_queries(queries: Queries, count: int) -> Queries:
-    """Return the first `count` queries."""
-
-    def cut(values: tuple[Any, ...] | None) -> tuple[Any, ...] | None:
-        return None if values is None else values[:count]
-
-    return Queries(
-        ids=queries.ids[:count],
-        relevant=queries.relevant[:count],
-        texts=cut(queries.texts),
-        histories=cut(queries.histories),
-        gains=cut(queries.gains),
-        users=cut(queries.users),
-    )
 
 
 def make_codebooks(

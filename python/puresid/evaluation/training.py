@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
+from puresid.evaluation._local import extra, quiet
 from puresid.evaluation.config import TrainingConfig
 from puresid.evaluation.encoding import Pair
-from puresid.evaluation._local import extra, quiet
 
 IGNORED = -100  # what transformers' losses pass over
 _BATCHES_SORTED = 50  # whose examples are sorted by length together
@@ -239,5 +239,3 @@ def filled(rows: Sequence[Any], value: int, *, left: bool = False) -> Any:
         else:
             full[row, : len(ids)] = ids
     return full
-
-
