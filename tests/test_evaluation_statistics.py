@@ -96,7 +96,7 @@ def test_a_bootstrap_comes_near_scipy():
 def test_a_bootstrap_draws_users_with_all_their_queries():
     rng = np.random.default_rng(8)
     counts = rng.integers(1, 6, 150)
-    level = rng.normal(size=150)  # of a user: its queries are alike
+    level = rng.normal(3, 1, size=150)  # of a user: its queries are alike
     sums = level * counts
     found = bootstrap_interval(sums, counts, resamples=4000)
     expected = scipy_stats.bootstrap(

@@ -48,10 +48,7 @@ def page(results_list: Iterable[Results], *, resamples: int = 9999, seed: int = 
     body = _head(analyses)
     for number, (section, analysis) in enumerate(zip(sections(analyses), analyses, strict=True)):
         body += _section(number, section, analysis)
-    title = "Semantic IDs with language models"
-    if len(analyses) == 1:
-        title = f"{analyses[0].results.header['name']}: {title.lower()}"
-    return _document(title, body)
+    return _document("Semantic IDs with language models", body)
 
 
 def _document(title: str, body: Sequence[str]) -> str:

@@ -156,8 +156,8 @@ def _primary_sentence(analysis: Analysis) -> str:
     chosen = f"Primary, chosen before the run: {metric}, {arm} against {against}, all queries"
     if found is None or math.isnan(found.difference.value):
         missing = [name for name in (arm, against) if name not in results.arms]
-        why = f"no results of {' and '.join(missing)}" if missing else "no seed that both arms have"
-        return f"{chosen}. It cannot be said: there are {why}."
+        why = f"are no results of {' and '.join(missing)}" if missing else "is no seed of both"
+        return f"{chosen}. It cannot be said: there {why}."
     return (
         f"{chosen}. {_number(found.mean)} against {_number(found.mean_against)}: difference "
         f"{_signed(found.difference.value)}, 95 % interval {_signed(found.difference.low)} to "
