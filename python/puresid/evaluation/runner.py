@@ -253,10 +253,7 @@ def make_tokenizer(config: RunConfig, task: Task) -> Any:
 def behind(arm: Arm) -> tuple[SidTrie, SidGroups]:
     """Return an arm's SIDs as a trie, and which items stand behind each of them."""
     trie = SidTrie(np.unique(arm.sids, axis=0), sizes=arm.sizes)
-    places = trie.find(arm.sids)
-    counts = np.bincount(places, minlength=len(trie))
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-    return trie, SidGroups(offsets, np.argsort(places, kind="stable"))
+    return trie, SidGroups.from_sids(arm.sids)  # both in lexicographic order
 
 
 def _results(header: dict[str, Any], setup: Setup, cells: Sequence[Cell]) -> Results:

@@ -84,25 +84,16 @@ def prepare(config: RunConfig, *, threads: int | None = None) -> Setup:
         "task": {
             "name": task.name,
             "kind": task.kind,
-            "items": len(task.catalogue.keys),
+            "items": len(task.catalogue),
+            "moved_items": int(start.moved.sum()),
             "test_queries": len(task.test),
             "test_users": len(np.unique(task.test.clusters)),
             "training_targets": int(task.target_counts().sum()),
+            "conflict_rate": start.conflict_rate,
             "notes": list(task.notes),
         },
-        "quantizer": {
-            "sizes": list(books.sizes),
-            "conflict_rate": start.conflict_rate,
-            "distortion": start.distortion,
-        },
-        "arms": {
-            name: {
-                "conflict_rate": start.conflict_rate,
-                "moved": int(start.moved.sum()),
-                **arm.facts(),
-            }
-            for name, arm in arms.items()
-        },
+        "quantizer": {"sizes": list(books.sizes), "distortion": start.distortion},
+        "arms": {name: arm.facts() for name, arm in arms.items()},
     }
     return Setup(task, books, arms, splits, facts)
 
