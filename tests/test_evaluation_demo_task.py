@@ -1,10 +1,20 @@
 """The built-in retrieval task: what it asks, and that no answer can be read off."""
 
+import inspect
+import logging
+import sys
+
 import numpy as np
 import pytest
 
 from puresid._docs import Entry, text_vectors
-from puresid.evaluation.demo_task import LONGEST, SHORTEST, demo_task, task_of
+from puresid.evaluation.demo_task import (
+    LONGEST,
+    SHORTEST,
+    demo_task,
+    fresh_entries,
+    task_of,
+)
 
 
 @pytest.fixture(scope="module")
@@ -26,6 +36,28 @@ def test_it_is_large_enough_to_mean_something(task):
     assert np.linalg.norm(task.catalogue.vectors, axis=1) == pytest.approx(1, abs=1e-4)
     assert f"{len(task.catalogue.keys)} of " in task.notes[0]
     assert task.notes[1].startswith(f"{len(task.test)} test and {len(task.validation)} validation")
+
+
+def test_what_others_do_to_the_standard_library_changes_nothing(task, monkeypatch):
+    def addition():
+        """Do what the standard library does not do. It is not in it."""
+
+    monkeypatch.setattr(logging.Logger, "addition", addition, raising=False)
+    monkeypatch.setattr(inspect, "getfile", lambda object: object)
+    entries = fresh_entries()
+    keys = [entry.key for entry in entries]
+    assert "inspect.getfile" in keys
+    assert "logging.Logger.addition" not in keys
+    assert set(task.catalogue.keys) <= set(keys)
+
+
+def test_an_interpreter_that_fails_is_an_error(monkeypatch, tmp_path):
+    broken = tmp_path / "python"
+    broken.write_text("#!/bin/sh\necho first >&2\necho it broke >&2\nexit 3\n", encoding="utf-8")
+    broken.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(broken))
+    with pytest.raises(OSError, match=r"python', started to .* exit status 3: it broke"):
+        fresh_entries()
 
 
 def test_a_known_object_is_asked_for_by_its_sentence(task):

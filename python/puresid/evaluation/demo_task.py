@@ -6,14 +6,18 @@ an evaluation runs on any machine without a file.
 
 from __future__ import annotations
 
+import json
 import re
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from puresid._docs import Entry, standard_library, text_vectors
+from puresid import _docs
+from puresid._docs import Entry, text_vectors
 from puresid.checks import integer
 from puresid.evaluation.task import Catalogue, Queries, Task
 
@@ -21,6 +25,16 @@ from puresid.evaluation.task import Catalogue, Queries, Task
 _SIGNATURE = re.compile(r"[\w.]+\([^\n]*\)[ \t]*(?:->[^\n]*?)?(?:[ \t]+--[ \t]+|\s*\n\s*|\s*$)")
 _END = re.compile(r"(?<=[.!?])\s+(?=[A-Z`'\"(<\[*0-9])|\n\s*\n|\n(?=\s*[-*>:])")
 _NAME_PART = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
+
+# Run by an interpreter of its own. numpy is found where this process finds it.
+_COLLECT = """
+import importlib.util, json, sys
+sys.path[:] = json.loads(sys.argv[2])
+spec = importlib.util.spec_from_file_location("docs", sys.argv[1])
+docs = sys.modules["docs"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(docs)
+print("\\n" + json.dumps(docs.standard_library()))
+"""
 
 SHORTEST, LONGEST = 3, 40  # words of a sentence that asks for something
 SHARED = 5  # items with the same sentence; beyond, it says what many things say
@@ -67,14 +81,45 @@ def demo_task(
     ValueError
         If a share is not from 0 to 1, no test query is asked for or nothing is left to learn from,
         or `dim` or `seed` is out of range.
+    OSError
+        If no second interpreter can be started: what the standard library says is read by one that
+        has imported nothing else.
     """
     return task_of(
-        standard_library(),
+        fresh_entries(),
         test_share=test_share,
         validation_share=validation_share,
         dim=dim,
         seed=seed,
     )
+
+
+def fresh_entries() -> list[Entry]:
+    """Collect what the standard library documents, as an interpreter sees it that has just begun.
+
+    In this process it may be another: torch and transformers put functions of their own into its
+    modules and classes, and some of its names appear when they are first asked for.
+
+    Raises
+    ------
+    OSError
+        If no interpreter can be started, or it fails.
+    """
+    # Isolated: nothing of the environment, and no module from where this happens to be run.
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", _COLLECT, _docs.__file__, json.dumps(sys.path)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )
+    if done.returncode != 0:
+        said = done.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise OSError(
+            f"{sys.executable!r}, started to read the standard library's documentation, ended with "
+            f"exit status {done.returncode}: {said}"
+        )
+    # The last line: a module may print when it is imported.
+    return [Entry(*parts) for parts in json.loads(done.stdout.splitlines()[-1])]
 
 
 def task_of(
