@@ -6,7 +6,20 @@ from pathlib import Path
 
 import puresid
 
-HEAVY = ("torch", "transformers", "pyarrow", "click", "tqdm", "safetensors", "pandas", "sklearn")
+HEAVY = (
+    "torch",
+    "transformers",
+    "pyarrow",
+    "click",
+    "tqdm",
+    "safetensors",
+    "pandas",
+    "sklearn",
+    "scipy",
+    "statsmodels",
+    "matplotlib",
+    "ir_measures",
+)
 
 
 def test_an_import_is_light(run_python):
@@ -25,6 +38,16 @@ import numpy as np
 import puresid
 puresid.assign(np.zeros((2, 2)), [np.eye(2)])
 print(*[name for name in {HEAVY!r} if name in sys.modules])
+"""
+    assert run_python(script).split() == []
+
+
+def test_evaluation_imports_its_extras_when_it_uses_them(run_python):
+    light = ("click", "tqdm", "safetensors")
+    script = f"""
+import sys
+import puresid.decoding, puresid.evaluation
+print(*[name for name in {HEAVY!r} if name in sys.modules and name not in {light!r}])
 """
     assert run_python(script).split() == []
 

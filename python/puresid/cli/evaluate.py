@@ -21,7 +21,7 @@ def evaluate() -> None:
 
 
 @evaluate.command()
-@click.argument("config", type=FILE)
+@click.argument("config", type=FILE, required=False)
 @click.option(
     "-o",
     "--output",
@@ -37,15 +37,19 @@ def evaluate() -> None:
 )
 @click.option("--cpu", is_flag=True, help="Leave accelerators alone.")
 @THREADS
-def run(config: Path, output: Path | None, jobs: int, cpu: bool, threads: int | None) -> None:
+def run(
+    config: Path | None, output: Path | None, jobs: int, cpu: bool, threads: int | None
+) -> None:
     """Train and evaluate what CONFIG (.toml) says; a run that was stopped goes on.
 
-    Writes results.json and queries.npz, from which `puresid eval table` makes tables.
+    Without CONFIG it is the built-in task: from the first sentence of a docstring of Python's
+    standard library to what it documents. Writes results.json and queries.npz, from which
+    `puresid eval table` makes tables.
     """
-    from puresid.evaluation.config import load_config
+    from puresid.evaluation.config import DEMO, load_config
     from puresid.evaluation.runner import run as run_config
 
-    said = load_config(config)
+    said = load_config(config or DEMO)
     folder = output or Path("runs") / said.name
     results = run_config(
         said,

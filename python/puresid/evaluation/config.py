@@ -27,6 +27,7 @@ from puresid.evaluation._tables import (
 )
 
 __all__ = [
+    "DEMO",
     "ArmsConfig",
     "ConfigError",
     "DecodingConfig",
@@ -39,6 +40,9 @@ __all__ = [
     "TrainingConfig",
     "load_config",
 ]
+
+DEMO = Path(__file__).with_name("demo.toml")
+"""The config of the built-in task."""
 
 _TABLES: dict[str, type[Table]] = {
     "primary": Primary,
