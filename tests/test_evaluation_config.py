@@ -161,7 +161,7 @@ REFUSED = {
     ),
     r"\[quantizer\] options is 2; a table": "quantizer.options = 2",
     r"\[quantizer\] options n_iter is \{\}; numbers, texts": "quantizer.options.n_iter = {}",
-    r"\[arms\] names\[0\] is 'best'; it must be one of nearest": "arms.names = ['best']",
+    r"\[arms\] names\[0\] is 'best'; it must be one of ecm": "arms.names = ['best']",
     r"\[primary\] against is 'suffix', which is not in \[arms\] names: ecm": "arms.names = ['ecm']",
     r"\[primary\] arm and against are both 'suffix'": "primary.arm = 'suffix'",
     r"\[primary\] metric is 'Recall@10'; it must be one of R@1": "primary.metric = 'Recall@10'",

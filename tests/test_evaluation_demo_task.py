@@ -90,14 +90,11 @@ def test_vectors_are_made_of_the_texts_that_are_shown(task):
     assert np.array_equal(task.catalogue.vectors, text_vectors(task.catalogue.texts, 64))
 
 
-def test_every_item_is_learned_from_its_text(task):
-    items = len(task.catalogue.keys)
-    assert task.train.texts[:items] == task.catalogue.texts
-    assert np.array_equal(np.concatenate(task.train.relevant[:items]), np.arange(items))
+def test_every_other_sentence_is_learned(task):
     counts = task.target_counts()
     held_out = np.concatenate([*task.test.relevant, *task.validation.relevant])
-    assert (counts[held_out] == 1).all()
-    assert (np.delete(counts, held_out) == 2).all()
+    assert (counts[held_out] == 0).all()
+    assert (np.delete(counts, held_out) == 1).all()
 
 
 def test_words_of_a_query_lead_to_its_item_often(task):
@@ -147,7 +144,7 @@ def test_which_entries_are_items_and_what_they_say():
     }
     assert len(task.validation) == 0
     sentences = dict(zip(task.train.ids, task.train.texts, strict=True))
-    assert sentences["sentence of d.same3"] == "The same for five of them."
+    assert sentences["d.same3"] == "The same for five of them."
     everything = {*task.train.texts, *task.test.texts}
     assert "Return the code of a reply." in everything
 

@@ -253,7 +253,7 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert "ir_measures is needed here: pip install 'puresid[eval]'" in run_python(script)
+    assert "evaluation needs ir_measures: pip install 'puresid[eval]'" in run_python(script)
 
 
 def test_importing_an_evaluation_is_light(run_python):

@@ -2,6 +2,9 @@
 
 import dataclasses
 import json
+import shutil
+from itertools import chain
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,17 +14,31 @@ pytest.importorskip("accelerate", reason="accelerate is not installed")
 pytest.importorskip("ir_measures", reason="ir_measures is not installed")
 torch = pytest.importorskip("torch", reason="torch is not installed")
 
+from puresid import CapacityError, Codebooks  # noqa: E402
+from puresid.evaluation import runner  # noqa: E402
 from puresid.evaluation.arms import Arm  # noqa: E402
-from puresid.evaluation.config import DecodingConfig, RunConfig, TrainingConfig  # noqa: E402
+from puresid.evaluation.cells import behind, make_tokenizer  # noqa: E402
+from puresid.evaluation.config import (  # noqa: E402
+    DecodingConfig,
+    ModelConfig,
+    RunConfig,
+    TrainingConfig,
+)
 from puresid.evaluation.encoding import encode  # noqa: E402
 from puresid.evaluation.generation import Generator, once_each  # noqa: E402
 from puresid.evaluation.models import build  # noqa: E402
 from puresid.evaluation.results import Results  # noqa: E402
-from puresid.evaluation.runner import behind, make_tokenizer, run  # noqa: E402
+from puresid.evaluation.runner import run  # noqa: E402
 from puresid.evaluation.setup import load_task, prepare  # noqa: E402
 from puresid.evaluation.task import Catalogue, Queries, Task  # noqa: E402
 from puresid.evaluation.tokenizer import plain_tokenizer, train_tokenizer  # noqa: E402
-from puresid.evaluation.training import IGNORED, _Collator, _example, train  # noqa: E402
+from puresid.evaluation.training import (  # noqa: E402
+    IGNORED,
+    _Collator,
+    _example,
+    _Order,
+    train,
+)
 
 N_ITEMS = 40
 
@@ -58,6 +75,11 @@ def config(folder, **tables):
     for name, table in tables.items():
         values[name] = {**values.get(name, {}), **table}
     return RunConfig.from_values(values, folder)
+
+
+def prepared(folder):
+    made = config(folder)
+    return prepare(made, load_task(made.task), folder / "sids")
 
 
 def small_arm():
@@ -215,20 +237,23 @@ def trained(folder, setup, steps, *, stop_after=None, monkeypatch=None, **traini
 
 
 def test_training_that_was_stopped_ends_with_the_same_weights(folder, monkeypatch):
-    setup = prepare(config(folder))
+    setup = prepared(folder)
     straight, came = trained(folder, setup, 10)
     assert (came.steps, came.resumed_at) == (10, 0)
-    assert not (folder / "checkpoints").exists()
+    done, again = trained(folder, setup, 10)
+    assert (again.steps, again.resumed_at, again.loss) == (10, 10, None)
+    shutil.rmtree(folder / "checkpoints")
     with pytest.raises(KeyboardInterrupt):
         trained(folder, setup, 10, stop_after=7, monkeypatch=monkeypatch)
     resumed, came = trained(folder, setup, 10)
     assert (came.steps, came.resumed_at) == (10, 6)
     for name, weights in straight.state_dict().items():
         assert torch.equal(weights, resumed.state_dict()[name]), name
+        assert torch.equal(weights, done.state_dict()[name]), name
 
 
 def test_training_refuses_nothing_to_train_on_and_a_loss_that_is_none(folder):
-    setup = prepare(config(folder))
+    setup = prepared(folder)
     with pytest.raises(ValueError, match="there is nothing to train on"):
         train(
             None,
@@ -241,10 +266,11 @@ def test_training_refuses_nothing_to_train_on_and_a_loss_that_is_none(folder):
         )
     with pytest.raises(ValueError, match="the training loss is nan after 6 steps; a lower"):
         trained(folder, setup, 6, learning_rate=1e20)
+    assert not (folder / "checkpoints").exists()  # the next try begins anew
 
 
 def test_answers_are_sids_of_the_trie_and_exact_ones_rank_them_all(folder):
-    setup = prepare(config(folder))
+    setup = prepared(folder)
     arm = setup.arms["ecm"]
     for kind in ("decoder", "t5"):
         made = config(folder, model={"kind": kind})
@@ -303,6 +329,7 @@ def test_a_run_keeps_its_cells_and_runs_only_what_is_missing(folder):
     assert set(results.splits) == {"never", "cold", "conflict", "non_conflict", "moved"}
     header = results.header
     assert header["arms"]["ecm"]["unique"] == N_ITEMS > header["arms"]["nearest"]["unique"]
+    assert not any((folder / "out" / "checkpoints").iterdir())
     assert header["arms"]["suffix"]["levels"] == 3
     assert header["provenance"]["data"].keys() == {"interactions.json", "vectors.npy"}
     assert (folder / "out" / "sids" / "ecm.npy").exists()
@@ -319,8 +346,141 @@ def test_a_run_keeps_its_cells_and_runs_only_what_is_missing(folder):
         assert all(np.array_equal(again.values[name], cell.values[name]) for name in cell.values)
     assert Results.load(folder / "out").seeds("ecm") == (0, 1)
 
-    with pytest.raises(ValueError, match=r"holds a run of another config: \[decoding\] was"):
+
+def test_a_folder_with_cells_keeps_to_its_config_and_data(folder):
+    run(config(folder, arms={"names": ["ecm", "suffix"]}), folder / "out", device="cpu", echo=str)
+    with pytest.raises(ValueError, match=r"config: \[decoding\] beams was 4 and is 5. Pass"):
         run(config(folder, decoding={"beams": 5}), folder / "out", device="cpu")
+    turned = config(folder, primary={"arm": "suffix", "against": "ecm"})
+    with pytest.raises(ValueError, match=r"\[primary\] against was 'suffix' and is 'ecm'"):
+        run(turned, folder / "out", device="cpu")
+    np.save(folder / "vectors.npy", np.load(folder / "vectors.npy")[::-1])
+    with pytest.raises(ValueError, match="holds a run of other data: the files"):
+        run(config(folder), folder / "out", device="cpu")
+
+
+def test_a_run_that_never_began_leaves_the_folder_free(folder):
+    with pytest.raises(CapacityError):
+        run(config(folder, quantizer={"size": 6}), folder / "out", device="cpu")
+    run(config(folder), folder / "out", device="cpu", echo=str)
+    assert Results.load(folder / "out").header["task"]["items"] == N_ITEMS
+
+
+def test_two_processes_do_not_work_in_one_folder(folder):
+    with (
+        runner._alone(folder),
+        pytest.raises(ValueError, match="another process is at work in"),
+        runner._alone(folder),
+    ):
+        pass
+
+
+def test_codebooks_that_are_there_are_taken(folder):
+    first = prepared(folder)
+    moved = [level + 1 for level in first.codebooks.levels]
+    Codebooks(moved).save(folder / "sids" / "codebooks-2.safetensors")
+    assert np.array_equal(prepared(folder).codebooks.levels[0], moved[0])
+
+
+def test_a_cell_that_was_stopped_while_it_answered_does_not_train_again(folder, monkeypatch):
+    answer = Generator.answer
+
+    def stopped(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Generator, "answer", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        run(config(folder), folder / "out", device="cpu", echo=str)
+    monkeypatch.setattr(Generator, "answer", answer)
+    results = run(config(folder), folder / "out", device="cpu", echo=str)
+    assert results.cell("suffix", 0).facts["resumed_at"] == 6
+    assert results.cell("ecm", 0).facts["resumed_at"] == 0
+
+
+def test_a_cell_that_fails_ends_the_others(folder):
+    made = config(folder, training={"learning_rate": 1e20, "seeds": [0, 1, 2]})
+    with pytest.raises(ValueError, match="the training loss is nan"):
+        run(made, folder / "out", device="cpu", jobs=2, echo=str)
+    assert not (folder / "out" / "cells").exists()
+    begun = {path.name for path in (folder / "out" / "checkpoints").iterdir()}
+    assert begun <= {"suffix-0", "ecm-0"}
+
+
+def test_a_process_that_dies_is_told(folder, run_python):
+    # The cell's process is killed from outside as it begins: no error comes from it.
+    script = f"""
+import os, signal, sys
+sys.path[:0] = {[str(Path(__file__).parent)]!r}
+from pathlib import Path
+from test_evaluation_run import config
+from puresid.evaluation import cells
+from puresid.evaluation.runner import run
+wait = cells.multiprocessing.connection.wait
+def killing(sentinels):
+    import multiprocessing
+    for child in multiprocessing.active_children():
+        os.kill(child.pid, signal.SIGKILL)
+    return wait(sentinels)
+cells.multiprocessing.connection.wait = killing
+if __name__ == "__main__":
+    try:
+        run(config(Path({str(folder)!r})), Path({str(folder / "out")!r}), device="cpu", jobs=2)
+    except RuntimeError as error:
+        print(error)
+"""
+    assert "seed 0 ended with exit status -9" in run_python(script)
+
+
+def test_adapters_are_trained_in_a_run(folder):
+    pytest.importorskip("peft", reason="peft is not installed")
+    made = config(folder)
+    tokenizer = plain_tokenizer()
+    model, _ = build(made.model, tokenizer, seed=0)
+    model.save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    pretrained = config(folder, training={"steps": 2})
+    pretrained = dataclasses.replace(
+        pretrained, model=ModelConfig(kind="causal", path=str(folder / "model"), lora_rank=2)
+    )
+    results = run(pretrained, folder / "out", device="cpu", echo=str)
+    assert results.cell("ecm", 0).facts["valid"] == 60 * 4
+
+
+def test_each_epoch_has_an_order_of_its_own_the_same_for_all_arms():
+    lengths = np.random.default_rng(0).integers(3, 20, size=500)
+    two = _Order((2 * lengths + 1).tolist(), 16, seed=3)
+    three = _Order((3 * lengths + 1).tolist(), 16, seed=3)
+    first = list(two)
+    assert sorted(first) == list(range(500))
+    assert first == list(two) == list(three)
+    batches = [lengths[first[start : start + 16]] for start in range(0, 496, 16)]
+    assert np.mean([np.ptp(batch) for batch in batches]) < 3
+    two.set_epoch(1)
+    assert list(two) != first
+
+
+def test_training_goes_in_that_order(folder, monkeypatch):
+    seen = []
+    collate = _Collator.__call__
+
+    def noted(self, examples):
+        seen.append([len(example["input_ids"]) for example in examples])
+        return collate(self, examples)
+
+    monkeypatch.setattr(_Collator, "__call__", noted)
+    setup = prepared(folder)
+    trained(folder, setup, 4)
+    pairs = encode(
+        setup.arms["ecm"],
+        plain_tokenizer(),
+        encoder_decoder=False,
+        source="ids",
+        max_history=5,
+        max_tokens=8,
+    ).pairs(setup.task, text_task=False, subsequences=0, seed=0)
+    lengths = [len(source) + len(target) for source, target in pairs]
+    expected = [lengths[row] for row in _Order(lengths, 16, seed=0)]
+    assert list(chain.from_iterable(seen))[: 4 * 16] == expected[: 4 * 16]
 
 
 def test_the_same_run_gives_the_same_figures(folder):
@@ -351,14 +511,25 @@ def test_what_a_setup_refuses(folder):
         load_task(without)
     with pytest.raises(ValueError, match=r"vectors is 'tfidf'; the items of .* have no texts"):
         load_task(config(folder, task={"vectors": "tfidf"}).task)
-    prepare(config(folder)).codebooks.save(folder / "books.safetensors")
+    prepared(folder).codebooks.save(folder / "books.safetensors")
     from_file = {"kind": "file", "codebooks": "books.safetensors"}
     made = config(folder, quantizer=from_file, arms={"names": ["suffix", "ecm", "deeper"]})
     with pytest.raises(ValueError, match="the arm 'deeper' needs a quantizer that is trained"):
-        prepare(made)
+        prepare(made, load_task(made.task), folder / "other")
 
 
 def test_only_some_queries(folder):
     task = load_task(config(folder, task={"limit_queries": 7}).task)
     assert len(task.test) == 7
-    assert "only the first 7 of 60 test queries" in task.notes
+    assert "only the first 7 of 60 queries" in task.notes
+
+
+def test_the_validation_may_be_asked(folder):
+    task = load_task(config(folder).task)
+    asked = load_task(config(folder, task={"ask": "validation"}).task)
+    assert asked.test is not task.test
+    assert asked.test.ids == task.validation.ids
+    assert "asked: the validation" in asked.notes
+    histories = {"u": [0, 1], "v": [39, 1, 2]}
+    (folder / "interactions.json").write_text(json.dumps({**histories, "w": [3, 4, 5]}))
+    assert len(load_task(config(folder, task={"ask": "validation"}).task).test) == 2

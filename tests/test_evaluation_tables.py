@@ -247,8 +247,8 @@ except ImportError as error:
     print(error)
 """
     first, second = run_python(script).splitlines()
-    assert "matplotlib is needed here: pip install 'puresid[eval]'" in first
-    assert "statsmodels is needed here: pip install 'puresid[eval]'" in second
+    assert "evaluation needs matplotlib: pip install 'puresid[eval]'" in first
+    assert "evaluation needs statsmodels: pip install 'puresid[eval]'" in second
 
 
 def run_table(*arguments):

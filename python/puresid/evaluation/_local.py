@@ -2,31 +2,14 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from puresid.evaluation.config import FilePath
-
-
-def extra(name: str) -> Any:
-    """Import a package that only evaluation needs.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed; the message says how to get it.
-    """
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise ImportError(
-            f"evaluation with language models needs {error.name}: pip install 'puresid[eval]'"
-        ) from None
+from puresid.evaluation.extras import extra
 
 
 def local_folder(path: FilePath | str) -> Path:

@@ -7,6 +7,7 @@ from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
+from puresid.decoding.logits import NORMALIZATIONS
 from puresid.evaluation._rules import (
     ConfigError,
     FilePath,
@@ -21,15 +22,14 @@ from puresid.evaluation._rules import (
     sizes,
     whole,
 )
+from puresid.evaluation.arms import ARMS
+from puresid.evaluation.loaders import LOADERS
+from puresid.evaluation.measures import METRICS
 
-LOADERS = ("demo", "interactions", "recbole", "minionerec", "lmindexer", "esci", "beir")
 QUANTIZERS = ("rqkmeans", "rqvae", "hierarchical", "product", "file")
-ARMS = ("nearest", "suffix", "random", "shuffled", "deeper", "ecm", "rrs")
 MODELS = ("decoder", "t5", "seq2seq", "causal")
 PRETRAINED = ("seq2seq", "causal")
-METRICS = ("R@1", "R@5", "R@10", "R@20", "nDCG@5", "nDCG@10", "nDCG@20", "RR")
 SCHEDULES = ("linear", "cosine", "constant", "constant_with_warmup", "inverse_sqrt")
-NORMALIZATIONS = ("vocabulary", "children")
 
 # What a trainer of codebooks is told elsewhere: other keys, or how the run was called.
 _NOT_OPTIONS = ("random_state", "threads", "progress", "device", "checkpoint", "checkpoint_every")
@@ -148,12 +148,14 @@ class TaskConfig(Table):
     max_history : int
         Items of a history, the latest.
     text_task : bool
-        Recommendation: whether the model learns to name an item from its text besides.
+        Whether the model learns to name each item from its text besides.
+    ask : str
+        Which queries are asked: ``test``, or ``validation`` to choose settings by.
     limit_queries : int
-        So many test queries, the first; 0 for all.
+        So many queries, the first; 0 for all.
     """
 
-    loader: str = key(choice(*LOADERS))
+    loader: str = key(choice("demo", *LOADERS))
     files: Mapping[str, FilePath] = key(_files, factory=dict)
     options: Mapping[str, Any] = key(plain_table, factory=dict)
     vectors: FilePath | str | None = key(_vectors, None, optional=True)  # noqa: RUF009
@@ -161,6 +163,7 @@ class TaskConfig(Table):
     source: str = key(choice("ids", "text"), "ids")
     max_history: int = key(whole(1), 20)
     text_task: bool = key(flag, False)
+    ask: str = key(choice("test", "validation"), "test")
     limit_queries: int = key(whole(0), 0)
 
     def _check(self) -> None:
@@ -333,7 +336,7 @@ class TrainingConfig(Table):
     max_tokens : int
         Of a source; what is longer is cut.
     subsequences : int
-        Recommendation with an encoder: random sub-sequences of a user in an epoch; 0 for every
+        Recommendation with an encoder: random sub-sequences of a user, drawn once; 0 for every
         position.
     """
 

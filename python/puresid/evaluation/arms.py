@@ -16,6 +16,8 @@ from puresid.codebooks import Codebooks
 CONTROLS = ("random", "shuffled", "deeper")
 ARMS = (*METHODS, *CONTROLS)
 
+_STREAMS = {"random": 4, "shuffled": 5}  # of random numbers: another number, other SIDs
+
 Tokens = npt.NDArray[np.int64]
 
 
@@ -139,7 +141,6 @@ def make_arm(
     """
     if name not in ARMS:
         raise ValueError(f"the arm {name!r} is unknown; the known ones are {', '.join(ARMS)}")
-    rng = np.random.default_rng([random_state, ARMS.index(name)])
     if name == "deeper":
         if deeper is None or deeper.n_levels != codebooks.n_levels + 1:
             raise ValueError(
@@ -148,11 +149,13 @@ def make_arm(
             )
         return _assigned(name, assign(vectors, deeper, "ecm", threads=threads))
     if name == "random":
+        rng = np.random.default_rng([random_state, _STREAMS[name]])
         start = nearest(vectors, codebooks, threads=threads)
         sids = random_free(start.sids, start.moved, codebooks.sizes, rng)
         return Arm(name, sids, codebooks.sizes, _distortion(vectors, sids, codebooks))
     if name == "shuffled":
         result = assign(vectors, codebooks, "ecm", threads=threads)
+        rng = np.random.default_rng([random_state, _STREAMS[name]])
         sids = rng.permutation(result.sids.astype(np.int64))
         return Arm(name, sids, codebooks.sizes, None)
     return _assigned(name, assign(vectors, codebooks, name, threads=threads))

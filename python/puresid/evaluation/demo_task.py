@@ -56,9 +56,9 @@ def demo_task(
     signature and what its docstring says after that sentence; its vector is made of this text
     (hashed TF-IDF, see `puresid demo`). A query is a first sentence; wanted is its item.
 
-    The model learns from every item's text and from the first sentences that are not held out.
-    Held out for test and validation are sentences that are found nowhere else, neither in the text
-    of an item nor in another's first sentence, drawn at random.
+    Training queries are the first sentences that are not held out. Held out for test and
+    validation are sentences that are found nowhere else, neither in the text of an item nor in
+    another's first sentence, drawn at random.
 
     Parameters
     ----------
@@ -151,7 +151,7 @@ def task_of(
         catalogue=catalogue,
         test=_sentences(items, test),
         validation=_sentences(items, validation),
-        train=_training(items, learned),
+        train=_sentences(items, learned),
         notes=(
             f"{len(items)} of {len(entries)} documented objects: the others' first sentences are "
             f"shared by more than {SHARED}, or not of {SHORTEST} to {LONGEST} words",
@@ -205,20 +205,4 @@ def _sentences(items: Sequence[_Item], rows: Sequence[int]) -> Queries:
         ids=tuple(items[row].key for row in rows),
         relevant=tuple(np.array([row]) for row in rows),
         texts=tuple(items[row].sentence for row in rows),
-    )
-
-
-def _training(items: Sequence[_Item], sentences_of: Sequence[int]) -> Queries:
-    """Return every item's text and the sentences of some, each asking for its item."""
-    rows = [*range(len(items)), *sentences_of]
-    return Queries(
-        ids=(
-            *(f"text of {item.key}" for item in items),
-            *(f"sentence of {items[row].key}" for row in sentences_of),
-        ),
-        relevant=tuple(np.array([row]) for row in rows),
-        texts=(
-            *(item.text for item in items),
-            *(items[row].sentence for row in sentences_of),
-        ),
     )

@@ -63,7 +63,7 @@ class Encoding:
         ----------
         task : Task
         text_task : bool
-            For a recommendation task, whether each item's text with its SID is an example as well.
+            Whether each item's text with its SID is an example as well.
         subsequences : int
             For an encoder-decoder or histories as text: this many random parts of each training
             sequence, drawn once; 0: every position but the first is a target once. A decoder that
@@ -71,10 +71,10 @@ class Encoding:
         seed : int
             Of the random parts.
         """
-        if task.train is not None:
-            return self._query_pairs(task, task.train)
         sequences = task.sequences or ()
-        if self.source == "ids" and not self.encoder_decoder:
+        if task.train is not None:
+            found = self._query_pairs(task, task.train)
+        elif self.source == "ids" and not self.encoder_decoder:
             found = self._whole_sequences(sequences)
         else:
             found = self._positions(task, sequences, subsequences, seed)
@@ -128,6 +128,8 @@ class Encoding:
         return self._texts(["; ".join(texts[row] for row in rows[::-1]) for rows in recent])
 
     def _texts(self, texts: Sequence[str]) -> list[Ids]:
+        if not texts:
+            return []
         ids = self.tokenizer(
             list(texts),
             add_special_tokens=False,

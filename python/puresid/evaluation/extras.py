@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
+from typing import Any
 
 
-def eval_module(name: str) -> ModuleType:
-    """Import a module that comes with the extra ``eval``.
+def extra(name: str) -> Any:
+    """Import a module that comes with the extra ``eval``, or ``lora``.
 
     Raises
     ------
@@ -18,6 +18,7 @@ def eval_module(name: str) -> ModuleType:
         return importlib.import_module(name)
     except ImportError as error:
         package = name.partition(".")[0]
+        group = "lora" if package == "peft" else "eval"
         raise ImportError(
-            f"{package} is needed here: pip install 'puresid[eval]' ({error})"
+            f"evaluation needs {package}: pip install 'puresid[{group}]' ({error})"
         ) from error

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid.decoding import SidLogitsProcessor, SidTrie, SidVocabulary, score_sids
-from puresid.evaluation._local import extra
 from puresid.evaluation.config import DecodingConfig
 from puresid.evaluation.encoding import Ids
+from puresid.evaluation.extras import extra
 from puresid.evaluation.training import filled
 
 

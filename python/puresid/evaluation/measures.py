@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from puresid.arrays import to_numpy
 from puresid.checks import integer
-from puresid.evaluation.extras import eval_module
+from puresid.evaluation.extras import extra
 from puresid.evaluation.task import Queries
 
 __all__ = ["METRICS", "SidGroups", "measure"]
@@ -286,8 +286,8 @@ def _library_figures(
     A document is called by its rank, so all outcomes share one list, and what is wanted says which
     of its documents count.
     """
-    library: Any = eval_module("ir_measures")
-    eval_module("pytrec_eval")
+    library: Any = extra("ir_measures")
+    extra("pytrec_eval")
     wanted = [library.parse_measure(name) for name in names]
     column = {asked: place for place, asked in enumerate(wanted)}
     ranking = {str(rank): float(-rank) for rank in range(depth)}

@@ -14,8 +14,9 @@ from typing import Any
 import numpy as np
 
 from puresid.arrays import to_numpy
-from puresid.evaluation._local import extra, local_folder, quiet
+from puresid.evaluation._local import local_folder, quiet
 from puresid.evaluation.config import ConfigError, ModelConfig
+from puresid.evaluation.extras import extra
 
 _POSITIONS = 16_384  # rotary positions are computed when asked for, so this costs nothing
 
@@ -265,7 +266,10 @@ def add_lora(model: Any, rank: int, *, new_tokens: Sequence[int] | Any, seed: in
         trainable_token_indices={name: ids for name in _embedding_names(model)},
     )
     with quiet():
-        return peft.get_peft_model(model, options)
+        made = peft.get_peft_model(model, options)
+    # Where saving sees a name, it asks a hub for it, and stores all embeddings beside the adapters.
+    made.active_peft_config.base_model_name_or_path = ""
+    return made
 
 
 def _embedding_names(model: Any) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from puresid.evaluation.extras import eval_module
+from puresid.evaluation.extras import extra
 from puresid.evaluation.results import ALL
 from puresid.evaluation.statistics import Analysis
 from puresid.evaluation.tables import conflict_rate
@@ -137,7 +137,7 @@ def gains_by_conflict(analyses: Sequence[Analysis]) -> str | None:
         return None
     rated.sort(key=lambda pair: pair[0])
     arms = dict.fromkeys(arm for one in same for arm in one.results.arms if arm != against)
-    tasks = list(dict.fromkeys(_task(one) for _, one in rated))
+    lines = list(dict.fromkeys(_line_of(one) for _, one in rated))
     spread = max(rate for rate, _ in rated) - min(rate for rate, _ in rated) or 1.0
 
     def draw(figure: Any) -> None:
@@ -145,13 +145,13 @@ def gains_by_conflict(analyses: Sequence[Analysis]) -> str | None:
         axes.grid(visible=True)
         for number, arm in enumerate(arms):
             shift = 0.012 * spread * (number - (len(arms) - 1) / 2)
-            for place, task in enumerate(tasks):
+            for place, line in enumerate(lines):
                 points = [
                     (rate + shift, found.difference)
                     for rate, one in rated
-                    if _task(one) == task and (found := one.comparison(arm, metric)) is not None
+                    if _line_of(one) == line and (found := one.comparison(arm, metric)) is not None
                 ]
-                name = arm if len(tasks) == 1 else f"{arm}, {task}"
+                name = arm if len(lines) == 1 else f"{arm}, {line}"
                 _line(axes, points, COLOURS[number % len(COLOURS)], MARKERS[place % 8], name)
         axes.axhline(0, color="#1b1f24", linewidth=0.9)
         axes.xaxis.set_major_formatter(lambda value, _: f"{value:.0%}")
@@ -159,7 +159,7 @@ def gains_by_conflict(analyses: Sequence[Analysis]) -> str | None:
         axes.set_ylabel(f"{metric}, difference to {against}")
         axes.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), frameon=False, handlelength=1.2)
 
-    return _svg(draw, height=max(3.6, 0.2 * len(arms) * len(tasks)))
+    return _svg(draw, height=max(3.6, 0.2 * len(arms) * len(lines)))
 
 
 def _measured_by(analysis: Analysis) -> tuple[str, str]:
@@ -170,6 +170,12 @@ def _measured_by(analysis: Analysis) -> tuple[str, str]:
 def _task(analysis: Analysis) -> str:
     header = analysis.results.header
     return str(header.get("task", {}).get("name", header["name"]))
+
+
+def _line_of(analysis: Analysis) -> str:
+    """Name what a line may join: runs of one task with SIDs of one length."""
+    levels = analysis.results.header.get("config", {}).get("quantizer", {}).get("levels")
+    return _task(analysis) if levels is None else f"{_task(analysis)}, {levels} levels"
 
 
 def _colour(analysis: Analysis, arm: str) -> str:
@@ -196,8 +202,8 @@ def _line(axes: Any, points: Sequence[Any], colour: str, marker: str, label: str
 
 
 def _svg(draw: Any, *, height: float) -> str:
-    matplotlib: Any = eval_module("matplotlib")
-    figures: Any = eval_module("matplotlib.figure")
+    matplotlib: Any = extra("matplotlib")
+    figures: Any = extra("matplotlib.figure")
     with matplotlib.rc_context(_STYLE):
         figure = figures.Figure(figsize=(7.2, height), layout="constrained")
         draw(figure)

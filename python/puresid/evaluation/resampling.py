@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puresid.checks import integer
-from puresid.evaluation.extras import eval_module
+from puresid.evaluation.extras import extra
 
 __all__ = ["bootstrap_interval", "holm", "paired_test"]
 
@@ -154,7 +154,7 @@ def holm(p: Any) -> Floats:
         raise ValueError(f"p is {values.tolist()}; values from 0 to 1 are needed")
     corrected = np.full(values.shape, np.nan)
     if there.any():
-        tests: Any = eval_module("statsmodels.stats.multitest")
+        tests: Any = extra("statsmodels.stats.multitest")
         corrected[there] = tests.multipletests(values[there], method="holm")[1]
     return corrected
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import numpy.typing as npt
 
 from puresid import _docs
 from puresid.codebooks import Codebooks
+from puresid.evaluation._local import local_folder
 from puresid.evaluation.arms import Arm, make_arm, nearest
 from puresid.evaluation.config import FilePath, QuantizerConfig, RunConfig, TaskConfig
 from puresid.evaluation.loaders import LOADERS
@@ -44,29 +46,44 @@ class Setup:
     facts: dict[str, Any]
 
 
-def prepare(config: RunConfig, *, threads: int | None = None) -> Setup:
-    """Load the task, train the quantizer and give every item its SID, arm by arm.
+def prepare(
+    config: RunConfig,
+    task: Task,
+    folder: Path,
+    *,
+    threads: int | None = None,
+    device: str = "auto",
+) -> Setup:
+    """Train the quantizer and give every item its SID, arm by arm.
 
     Parameters
     ----------
     config : RunConfig
+    task : Task
+        See `load_task`.
+    folder : Path
+        Where codebooks are kept, and each arm's SIDs to be looked at. Codebooks that are there are
+        taken: training them again may give others on another machine.
     threads : int, optional
-        As for `puresid.assign`. The result does not depend on it.
+        As for `puresid.assign`. SIDs do not depend on it.
+    device : {"auto", "cpu"}
+        Where an RQ-VAE trains.
 
     Raises
     ------
     ValueError
-        If the data are not what the config says, such as another number of vectors than items.
+        If a quantizer that is read from a file is asked to be deeper.
     CapacityError
         If there are more items than SIDs.
     """
-    task = load_task(config.task)
     vectors = task.catalogue.vectors
-    books = make_codebooks(config.quantizer, vectors, config.quantizer.levels, threads=threads)
+    levels = config.quantizer.levels
+    how = {"threads": threads, "device": device}
+    folder.mkdir(parents=True, exist_ok=True)
+    books = _kept_codebooks(config.quantizer, vectors, levels, folder, how)
     deeper = None
     if "deeper" in config.arms.names:
-        levels = config.quantizer.levels + 1
-        deeper = make_codebooks(config.quantizer, vectors, levels, threads=threads)
+        deeper = _kept_codebooks(config.quantizer, vectors, levels + 1, folder, how)
     start = nearest(vectors, books, threads=threads)
     arms = {
         name: make_arm(
@@ -79,6 +96,8 @@ def prepare(config: RunConfig, *, threads: int | None = None) -> Setup:
         )
         for name in config.arms.names
     }
+    for name, arm in arms.items():
+        np.save(folder / f"{name}.npy", arm.sids.astype(np.uint32))
     splits = split_masks(task, start.sids, moved=start.moved)
     facts = {
         "task": {
@@ -101,11 +120,17 @@ def prepare(config: RunConfig, *, threads: int | None = None) -> Setup:
 def load_task(config: TaskConfig) -> Task:
     """Load what a config names.
 
+    Returns
+    -------
+    Task
+        With vectors. Its test queries are those that are asked: maybe of the validation, maybe
+        only the first.
+
     Raises
     ------
     ValueError
         If `files` or `options` have other names than the loader, vectors are missing or not one
-        per item.
+        per item, or there is nothing to train on.
     """
     if config.loader == "demo":
         from puresid.evaluation.demo_task import demo_task
@@ -124,8 +149,17 @@ def load_task(config: TaskConfig) -> Task:
         raise ValueError(
             f"the items of {task.name} have no vectors; [task] vectors must name a file of them"
         )
+    if task.train is not None and len(task.train) == 0 and not config.text_task:
+        raise ValueError(
+            f"{task.name} has no training queries; name a file of them in [task] files, or set "
+            "text_task"
+        )
+    if config.ask == "validation":
+        if len(task.validation) == 0:
+            raise ValueError(f"[task] ask is 'validation'; {task.name} has no such queries")
+        task = replace(task, test=task.validation, notes=(*task.notes, "asked: the validation"))
     if 0 < config.limit_queries < len(task.test):
-        note = f"only the first {config.limit_queries:,} of {len(task.test):,} test queries"
+        note = f"only the first {config.limit_queries:,} of {len(task.test):,} queries"
         first = task.test.first(config.limit_queries)
         task = replace(task, test=first, notes=(*task.notes, note))
     return task
@@ -141,8 +175,24 @@ def _called(load: Any, arguments: Mapping[str, Any], loader: str) -> Task:
     return task
 
 
+def _kept_codebooks(
+    config: QuantizerConfig, vectors: Any, levels: int, folder: Path, how: Mapping[str, Any]
+) -> Codebooks:
+    path = folder / f"codebooks-{levels}.safetensors"
+    if path.exists():
+        return Codebooks.load(path)
+    books = make_codebooks(config, vectors, levels, **how)
+    books.save(path)
+    return books
+
+
 def make_codebooks(
-    config: QuantizerConfig, vectors: Any, levels: int, *, threads: int | None = None
+    config: QuantizerConfig,
+    vectors: Any,
+    levels: int,
+    *,
+    threads: int | None = None,
+    device: str = "auto",
 ) -> Codebooks:
     """Train or read codebooks.
 
@@ -153,6 +203,8 @@ def make_codebooks(
     levels : int
         May be one more than the config's, with the last size once more.
     threads : int, optional
+    device : {"auto", "cpu"}
+        Where an RQ-VAE trains.
 
     Raises
     ------
@@ -173,7 +225,7 @@ def make_codebooks(
     if config.kind == "hierarchical":
         made = trainer(sizes, random_state=config.random_state, threads=threads, **options)
     elif config.kind == "rqvae":
-        made = trainer(levels, sizes, random_state=config.random_state, **options)
+        made = trainer(levels, sizes, random_state=config.random_state, device=device, **options)
     else:
         made = trainer(levels, sizes, random_state=config.random_state, threads=threads, **options)
     fitted: Codebooks = made.fit(vectors).codebooks
@@ -187,11 +239,27 @@ def files_of(config: RunConfig) -> Iterator[FilePath]:
     for named in (config.task.vectors, config.quantizer.codebooks, config.model.path):
         if isinstance(named, FilePath):
             yield named
+    if isinstance(config.model.path, str) and config.model.path:  # a name
+        yield FilePath(config.model.path, local_folder(config.model.path))
 
 
-def save_arms(setup: Setup, folder: Path) -> None:
-    """Write the codebooks and each arm's SIDs, so that a run's IDs can be looked at."""
-    folder.mkdir(parents=True, exist_ok=True)
-    setup.codebooks.save(folder / "codebooks.safetensors")
-    for name, arm in setup.arms.items():
-        np.save(folder / f"{name}.npy", arm.sids.astype(np.uint32))
+def digest(task: Task) -> str:
+    """Return the SHA-256 of what a run makes of a task: rows, queries, texts and vectors."""
+    found = hashlib.sha256()
+
+    def add(values: Any) -> None:
+        if isinstance(values, np.ndarray):
+            found.update(f"{values.dtype.str}{values.shape}".encode())
+            found.update(np.ascontiguousarray(values).data)
+        elif isinstance(values, tuple):
+            found.update(f"({len(values)}".encode())
+            for value in values:
+                add(value)
+        elif is_dataclass(values):
+            for each in fields(values):
+                add(getattr(values, each.name))
+        else:
+            found.update(repr(values).encode())
+
+    add(task)
+    return found.hexdigest()

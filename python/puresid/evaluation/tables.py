@@ -161,7 +161,8 @@ def _primary_sentence(analysis: Analysis) -> str:
     return (
         f"{chosen}. {_number(found.mean)} against {_number(found.mean_against)}: difference "
         f"{_signed(found.difference.value)}, 95 % interval {_signed(found.difference.low)} to "
-        f"{_signed(found.difference.high)}, p {_p(found.p)}; {_count(len(found.seeds), 'seed')}."
+        f"{_signed(found.difference.high)}, p {_p(found.p)}, "
+        f"Holm p {_p(found.p_holm)}; {_count(len(found.seeds), 'seed')}."
     )
 
 

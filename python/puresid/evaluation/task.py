@@ -255,7 +255,7 @@ class Task:
         -------
         ndarray, shape (N,), int64
             Every position of a training sequence counts but its first, and every wanted item of a
-            training query.
+            training query. Texts of items that a model learns from besides do not.
         """
         parts = [rows[1:] for rows in self.sequences or ()]
         if self.train is not None:

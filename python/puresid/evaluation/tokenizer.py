@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from puresid.evaluation._local import extra, local_folder, quiet
+from puresid.evaluation._local import local_folder, quiet
 from puresid.evaluation.config import ModelConfig
+from puresid.evaluation.extras import extra
 
 PAD, START, END, UNKNOWN = "<pad>", "<s>", "</s>", "<unk>"
 SPECIAL = (PAD, START, END, UNKNOWN)  # their ids are 0, 1, 2, 3

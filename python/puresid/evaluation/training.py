@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from puresid.evaluation._local import extra, quiet
+from puresid.evaluation._local import quiet
 from puresid.evaluation.config import TrainingConfig
 from puresid.evaluation.encoding import Pair
+from puresid.evaluation.extras import extra
 
 IGNORED = -100  # what transformers' losses pass over
 _BATCHES_SORTED = 50  # whose examples are sorted by length together
@@ -29,16 +31,16 @@ class Trained:
         Of this call; of its last part, where training was resumed.
     steps : int
         Of the optimiser, in all.
-    loss : float
-        Mean training loss of all steps, natural logarithm per token; of the last part, where
-        training was resumed.
+    loss : float or None
+        Mean training loss per token, natural logarithm; of the last part, where training was
+        resumed, and None where nothing was left of it.
     resumed_at : int
         The step at which this call began.
     """
 
     seconds: float
     steps: int
-    loss: float
+    loss: float | None
     resumed_at: int
 
 
@@ -68,10 +70,10 @@ def train(
     seed : int
         Of the order of the examples and of dropout.
     folder : Path
-        For checkpoints. If it holds one of the same training, training goes on from there; it is
-        deleted at the end.
+        For checkpoints. If it holds one of the same training, training goes on from there. It
+        stays when all is done, with the weights as they are then.
     device : {"auto", "cpu"}
-        ``"auto"`` takes an accelerator where there is one.
+        ``"auto"`` takes an accelerator where there is one, and no more than one.
     progress : bool
         Whether to show a progress bar on stderr.
 
@@ -112,6 +114,7 @@ def train(
         report_to="none",
         disable_tqdm=not progress,
     )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # with several, each would get a batch
     order = _Order([len(each["input_ids"]) for each in examples], config.batch_size, seed)
     checkpoint = _newest_checkpoint(folder)
     resumed_at = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
@@ -124,14 +127,18 @@ def train(
         )
         trainer._get_train_sampler = lambda _=None: order
         trainer.remove_callback(transformers.PrinterCallback)
+        if checkpoint is not None and _is_last(checkpoint):
+            trainer._load_from_checkpoint(str(checkpoint))
+            trainer._move_model_to_device(model, arguments.device)
+            return Trained(seconds=0.0, steps=resumed_at, loss=None, resumed_at=resumed_at)
         found = trainer.train(resume_from_checkpoint=checkpoint and str(checkpoint))
     loss = float(found.metrics["train_loss"])
     if not np.isfinite(loss):
+        shutil.rmtree(folder, ignore_errors=True)
         raise ValueError(
             f"the training loss is {loss} after {found.global_step} steps; a lower learning_rate "
             f"than {config.learning_rate} or a longer warmup may help"
         )
-    shutil.rmtree(folder, ignore_errors=True)
     return Trained(
         seconds=float(found.metrics["train_runtime"]),
         steps=int(found.global_step),
@@ -144,6 +151,12 @@ def _newest_checkpoint(folder: Path) -> Path | None:
     """Return the last checkpoint that was written whole: its state is written last."""
     found = [path for path in folder.glob("checkpoint-*") if (path / "trainer_state.json").exists()]
     return max(found, key=lambda path: int(path.name.rpartition("-")[2]), default=None)
+
+
+def _is_last(checkpoint: Path) -> bool:
+    """Whether all steps were done; transformers would do one more."""
+    state = json.loads((checkpoint / "trainer_state.json").read_text(encoding="utf-8"))
+    return bool(state["global_step"] >= state["max_steps"])
 
 
 def _example(pair: Pair, encoder_decoder: bool) -> dict[str, Any]:
