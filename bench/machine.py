@@ -3,20 +3,8 @@
 from __future__ import annotations
 
 import os
-import platform
 import time
 from pathlib import Path
-
-
-def cpu_model() -> str:
-    """The processor's name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _busy_seconds() -> float | None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import puresid
 from bench.cases import Case
-from bench.machine import cpu_model
+from puresid.config import cpu_model
 
 ROOT = Path(__file__).resolve().parent.parent
 LIBRARIES = ("puresid", "numpy", "torch", "faiss-cpu")

@@ -96,7 +96,7 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert 'needs torch to be read: pip install "puresid[torch]"' in run_python(script)
+    assert "needs torch: pip install 'puresid[torch]'" in run_python(script)
 
 
 def test_reading_npz_imports_no_torch(tmp_path, rng, run_python):

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from puresid._torch import import_torch
 from puresid.decoding.trie import LiveSids, SidTrie
 
 
@@ -31,7 +32,7 @@ class DeviceTrie:
     """
 
     def __init__(self, trie: SidTrie, *, device: Any = "cpu", live: LiveSids | None = None) -> None:
-        torch = _import_torch()
+        torch = import_torch("decoding on a device")
         trie._leaves_of(live)
         self.sizes = trie.sizes
         self._empty = len(trie) == 0
@@ -67,7 +68,7 @@ class DeviceTrie:
 
     def root(self, beams: int) -> Any:
         """Return the state before the first token: int64 tensor of shape (beams,)."""
-        torch = _import_torch()
+        torch = import_torch("decoding on a device")
         nodes = torch.zeros(beams, dtype=torch.int64, device=self._ranges.device)
         return nodes - 1 if self._empty else nodes
 
@@ -88,7 +89,7 @@ class DeviceTrie:
         tensor of int64, shape (B,)
             Nodes of depth + 1; -1 where no SID begins so.
         """
-        torch = _import_torch()
+        torch = import_torch("decoding on a device")
         level, size = self._levels[depth], self.sizes[depth]
         if len(level.keys) == 0:
             return torch.full_like(nodes, -1)
@@ -99,7 +100,7 @@ class DeviceTrie:
 
     def mask(self, nodes: Any, depth: int) -> Any:
         """Return which tokens may come next: bool tensor of shape (B, K_depth)."""
-        torch = _import_torch()
+        torch = import_torch("decoding on a device")
         level, size = self._levels[depth], self.sizes[depth]
         allowed = torch.zeros(len(nodes), size + 1, dtype=torch.bool, device=nodes.device)
         if len(level.tokens) > 0:
@@ -155,11 +156,3 @@ class _Level:
         self.first = first  # by parent, and one more
         self.alive = alive  # by child, or None where all are
         self.most = most  # children of one parent
-
-
-def _import_torch() -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError("this needs torch: pip install 'puresid[torch]'") from error
-    return torch

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from puresid.decoding.device import _import_torch
+from puresid._torch import import_torch
 from puresid.decoding.logits import NORMALIZATIONS
 from puresid.decoding.trie import SidTrie
 from puresid.decoding.vocabulary import SidVocabulary
@@ -51,7 +51,7 @@ def score_sids(
     -----
     The model runs once for each prefix that exists: 1 + K_0 + … for a small catalogue.
     """
-    torch = _import_torch()
+    torch = import_torch("score_sids")
     if trie.sizes != vocabulary.sizes:
         raise ValueError(f"the trie has sizes {trie.sizes}; the vocabulary has {vocabulary.sizes}")
     if normalize not in NORMALIZATIONS:

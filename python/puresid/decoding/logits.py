@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from puresid.decoding.device import DeviceTrie, _import_torch
+from puresid._torch import import_torch
+from puresid.decoding.device import DeviceTrie
 from puresid.decoding.trie import LiveSids, SidTrie
 from puresid.decoding.vocabulary import SidVocabulary
 
@@ -66,7 +67,7 @@ class SidLogitsProcessor:
         live: LiveSids | None = None,
         in_place: bool = False,
     ) -> None:
-        _import_torch()
+        import_torch("SidLogitsProcessor")
         if trie.sizes != vocabulary.sizes:
             raise ValueError(
                 f"the trie has sizes {trie.sizes}; the vocabulary has {vocabulary.sizes}"
@@ -95,7 +96,7 @@ class SidLogitsProcessor:
         ] = []  # by level: the token of an id; one too large for those without
 
     def _move_to(self, device: Any) -> DeviceTrie:
-        torch = _import_torch()
+        torch = import_torch("SidLogitsProcessor")
         if self._device != device:
             self._made = self.trie.to(device, live=self._live)
             most = max(int(ids.max()) for ids in self.vocabulary.ids) + 1
@@ -127,7 +128,7 @@ class SidLogitsProcessor:
         ValueError
             If `input_ids` is shorter than the prompt, or the vocabulary lacks an id of a SID.
         """
-        torch = _import_torch()
+        torch = import_torch("SidLogitsProcessor")
         step = input_ids.shape[1] - self.prompt_length
         if step < 0:
             raise ValueError(
@@ -166,5 +167,5 @@ class SidLogitsProcessor:
         return masked
 
     def _nothing_of(self, scores: Any) -> Any:
-        torch = _import_torch()
+        torch = import_torch("SidLogitsProcessor")
         return scores.fill_(-torch.inf) if self.in_place else torch.full_like(scores, -torch.inf)

@@ -7,18 +7,18 @@ import multiprocessing.connection
 import shutil
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from puresid._torch import torch_threads
 from puresid.decoding import SidTrie
 from puresid.evaluation.arms import Arm
 from puresid.evaluation.config import RunConfig
 from puresid.evaluation.encoding import encode
-from puresid.evaluation.extras import extra
 from puresid.evaluation.generation import Generator
 from puresid.evaluation.measures import METRICS, SidGroups, measure
 from puresid.evaluation.models import add_lora, build, resize
@@ -185,15 +185,3 @@ def behind(arm: Arm) -> tuple[SidTrie, SidGroups]:
 def results_of(header: dict[str, Any], setup: Setup, cells: Sequence[Cell]) -> Results:
     """Put cells together."""
     return Results(header, METRICS, setup.splits, setup.task.test.clusters, tuple(cells))
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Have torch use so many threads, for a while."""
-    torch = extra("torch")
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

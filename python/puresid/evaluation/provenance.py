@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from puresid.config import build_config
+from puresid.config import build_config, cpu_model
 
 PACKAGES = ("puresid", "numpy", "torch", "transformers", "accelerate", "tokenizers", "peft")
 MEASURES = ("ir-measures", "pytrec-eval-terrier", "scipy", "statsmodels")
@@ -76,17 +76,6 @@ def _version(package: str) -> str | None:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def cpu_model() -> str:
-    """Return the processor's name."""
-    try:
-        for line in Path("/proc/cpuinfo").read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
 
 
 def _hash(path: Path) -> str:

@@ -23,7 +23,6 @@ from puresid.evaluation.cells import (
     one_by_one,
     results_of,
     side_by_side,
-    torch_threads,
 )
 from puresid.evaluation.config import RunConfig
 from puresid.evaluation.extras import extra
@@ -91,8 +90,7 @@ def run(
     with _alone(folder):
         _claim(config, task, folder)
         origin = provenance(files_of(config), device=_device_name(device))
-        with torch_threads(threads):
-            setup = prepare(config, task, folder / "sids", threads=threads, device=device)
+        setup = prepare(config, task, folder / "sids", threads=threads, device=device)
         wanted = [(arm, seed) for seed in config.training.seeds for arm in config.arms.names]
         todo = [cell for cell in wanted if not (cell_folder(folder, *cell) / JSON_NAME).exists()]
         if len(todo) < len(wanted):

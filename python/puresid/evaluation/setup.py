@@ -221,13 +221,14 @@ def make_codebooks(
     size = config.size
     sizes = (size,) * levels if isinstance(size, int) else (*size, size[-1])[:levels]
     trainer = config.trainer()
-    options = dict(config.options)
-    if config.kind == "hierarchical":
-        made = trainer(sizes, random_state=config.random_state, threads=threads, **options)
-    elif config.kind == "rqvae":
-        made = trainer(levels, sizes, random_state=config.random_state, device=device, **options)
-    else:
-        made = trainer(levels, sizes, random_state=config.random_state, threads=threads, **options)
+    options = {"random_state": config.random_state, "threads": threads, **config.options}
+    if config.kind == "rqvae":
+        options["device"] = device
+    made = (
+        trainer(sizes, **options)
+        if config.kind == "hierarchical"
+        else trainer(levels, sizes, **options)
+    )
     fitted: Codebooks = made.fit(vectors).codebooks
     return fitted
 

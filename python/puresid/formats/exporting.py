@@ -13,6 +13,7 @@ from typing import IO, Any
 import numpy as np
 
 from puresid._formats import check_letters, write_index_json
+from puresid._torch import import_torch
 from puresid.atomic import atomic_write
 from puresid.formats import tables
 from puresid.formats.rows import ItemSids, item_sids
@@ -196,12 +197,7 @@ def _minionerec(handle: IO[bytes], items: ItemSids, options: _Options) -> None:
 
 
 def _grid(handle: IO[bytes], items: ItemSids, options: _Options) -> None:
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            "the format 'grid' needs torch: pip install \"puresid[torch]\""
-        ) from error
+    torch = import_torch("the format 'grid'")
     columns = np.ascontiguousarray(items.by_row(options.format).T.astype(np.int64))
     torch.save(torch.from_numpy(columns), handle)
 

@@ -23,6 +23,7 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid._formats import CorruptFileError
+from puresid._torch import import_torch
 from puresid.arrays import to_numpy
 
 __all__ = ["TensorFile", "file_in_folder", "kind_of_file", "read_tensors", "read_torch"]
@@ -200,10 +201,7 @@ def _read_safetensors(path: Any) -> dict[str, Any]:
 
 
 def _import_torch(path: Any) -> Any:
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(f'{path} needs torch to be read: pip install "puresid[torch]"') from error
+    torch = import_torch(f"{path}")
     version = tuple(int(part) for part in re.findall(r"\d+", torch.__version__)[:2])
     if version < SAFE_TORCH:
         raise ImportError(

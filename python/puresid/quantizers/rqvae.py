@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from puresid._torch import import_torch
 from puresid.arrays import SidsArray, check_finite, float_matrix
 from puresid.assignment import assign
 from puresid.checks import integer, rows_at_once
@@ -17,7 +18,7 @@ from puresid.codebooks import Codebooks
 from puresid.config import thread_count
 from puresid.quantizers import rqvae_files as files
 from puresid.quantizers.rqvae_history import RQVAEEpoch, best_of
-from puresid.quantizers.rqvae_model import Fitted, Floats, import_torch, parts
+from puresid.quantizers.rqvae_model import Fitted, Floats, parts
 from puresid.quantizers.rqvae_settings import Settings
 from puresid.quantizers.rqvae_training import Run, train
 
@@ -196,7 +197,7 @@ class RQVAE:
         OSError
             If the checkpoint cannot be read or written.
         """
-        import_torch()
+        import_torch("RQVAE")
         rows = float_matrix(rows_at_once(vectors), "vectors")
         _check_rows(rows, max(self._settings.sizes))
         run = Run(

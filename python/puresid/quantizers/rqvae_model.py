@@ -15,6 +15,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from puresid._torch import import_torch
 from puresid.codebooks import Codebooks
 from puresid.encoder import Activation, Encoder, Linear
 from puresid.quantizers.rqvae_settings import Settings
@@ -29,23 +30,6 @@ SMOOTHING = 1e-5
 
 # Purposes of random numbers.
 WEIGHTS, CODEWORDS, TOTALS, BATCHES, RESTARTS, SAMPLE = range(6)
-
-
-def import_torch() -> Any:
-    """Import torch.
-
-    Raises
-    ------
-    ImportError
-        If it is not installed, naming the extra.
-    """
-    try:
-        import torch
-    except ImportError as error:
-        raise ImportError(
-            "RQVAE trains with torch, which is not installed: pip install 'puresid[torch]'"
-        ) from error
-    return torch
 
 
 @dataclass(frozen=True)
@@ -139,7 +123,7 @@ class Model:
     """Weights, codebooks and the optimiser while an RQ-VAE trains."""
 
     def __init__(self, settings: Settings, scaling: Scaling, device: Any) -> None:
-        torch = import_torch()
+        torch = import_torch("RQVAE")
         self.settings, self.scaling, self.device = settings, scaling, device
         width = len(scaling.mean)
         mirrored = settings.hidden[::-1]
@@ -170,7 +154,7 @@ class Model:
         self.parameters = parameters
 
     def _tensor(self, array: npt.NDArray[Any]) -> Tensor:
-        torch = import_torch()
+        torch = import_torch("RQVAE")
         # A copy: torch aligns its own memory, and with that its products repeat to the bit.
         return torch.empty(array.shape, device=self.device).copy_(torch.from_numpy(array))
 
@@ -190,7 +174,7 @@ class Model:
 
     def step(self, rows: Floats) -> tuple[Tensor, Tensor]:
         """Train on one batch; return its reconstruction loss and its commitment."""
-        torch = import_torch()
+        torch = import_torch("RQVAE")
         mse = torch.nn.functional.mse_loss
         batch = (torch.from_numpy(rows).to(self.device) - self.mean) / self.scaling.scale
         latent = _forward(batch, self.encoder)
@@ -219,7 +203,7 @@ class Model:
 
     def _follow(self, number: int, tokens: Tensor, rows: Tensor) -> None:
         """Move codewords towards the averages of their rows."""
-        functional = import_torch().nn.functional
+        functional = import_torch("RQVAE").nn.functional
         book, counts, sums = self.books[number], self.counts[number], self.sums[number]
         # A product with ones and zeros, because adding rows in place has no fixed order on a GPU.
         hits = functional.one_hot(tokens, len(book)).to(rows.dtype)
@@ -232,7 +216,7 @@ class Model:
 
     def put(self, number: int, tokens: npt.NDArray[Any], codewords: Floats, counts: Floats) -> None:
         """Replace codewords, counted for so many rows a batch."""
-        torch = import_torch()
+        torch = import_torch("RQVAE")
         index = torch.from_numpy(np.ascontiguousarray(tokens, dtype=np.int64)).to(self.device)
         new, weight = self._tensor(codewords), self._tensor(counts)
         with torch.no_grad():
@@ -268,7 +252,7 @@ class Model:
 
     def restore(self, arrays: dict[str, Any]) -> None:
         """Take over what `state` gave. Raises ValueError for anything else."""
-        torch = import_torch()
+        torch = import_torch("RQVAE")
         states: dict[int, dict[str, Tensor]] = {}
         for number, parameter in enumerate(self.parameters):
             shape = tuple(parameter.shape)
@@ -294,14 +278,14 @@ class Model:
 
 
 def _forward(rows: Tensor, layers: Layers) -> Tensor:
-    functional = import_torch().nn.functional
+    functional = import_torch("RQVAE").nn.functional
     for number, (weight, bias) in enumerate(layers):
         rows = functional.linear(rows.relu() if number else rows, weight, bias)
     return rows
 
 
 def _nearest(rows: Tensor, book: Tensor) -> Tensor:
-    torch = import_torch()
+    torch = import_torch("RQVAE")
     return torch.addmm(book.square().sum(1) / 2, rows, book.T, alpha=-1).argmin(1)
 
 

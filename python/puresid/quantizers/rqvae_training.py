@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from puresid._torch import import_torch, torch_threads
 from puresid.assignment import assign
 from puresid.codebooks import Codebooks
 from puresid.config import progress_bar
@@ -27,7 +27,6 @@ from puresid.quantizers.rqvae_model import (
     Floats,
     Model,
     Scaling,
-    import_torch,
     parts,
 )
 from puresid.quantizers.rqvae_settings import Settings
@@ -61,9 +60,9 @@ class Measured:
 
 def train(rows: Floats, settings: Settings, run: Run) -> tuple[Fitted, tuple[RQVAEEpoch, ...]]:
     """Return the best epoch's state, and what all epochs came to."""
-    torch = import_torch()
+    torch = import_torch("RQVAE")
     device = find_device(run.device)
-    with _threads(run.threads):
+    with torch_threads(run.threads):
         scaling = Scaling.of(rows, standardize=settings.standardize)
         model = Model(settings, scaling, device)
         history: list[RQVAEEpoch] = []
@@ -106,7 +105,7 @@ def find_device(name: str) -> Any:
     ValueError
         If torch knows no such device or cannot use it here.
     """
-    torch = import_torch()
+    torch = import_torch("RQVAE")
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     try:
@@ -116,18 +115,6 @@ def find_device(name: str) -> Any:
         first = str(error).splitlines()[0]
         raise ValueError(f"device is {name!r}, which torch cannot use here: {first}") from error
     return device
-
-
-@contextlib.contextmanager
-def _threads(count: int) -> Iterator[None]:
-    """Hold torch, which knows threads only as a setting of the process, to `count` meanwhile."""
-    torch = import_torch()
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def run_epoch(model: Model, rows: Floats, epoch: int, torch: Any) -> tuple[float, float]:
