@@ -206,6 +206,10 @@ def test_minionerec_with_training_rows(tmp_path):
     assert any("1 users' training rows do not end where their" in note for note in task.notes)
     assert any("1 users' training rows do not continue each other" in note for note in task.notes)
     assert not any("as long as the files have them" in note for note in task.notes)
+    assert not any("of 1 users do not continue each other" in note for note in task.notes)
+    write(test, f'{HEADER}\nA4,"[0, 1, 2]",3\nA4,"[0, 1]",2\n')  # the later row first
+    notes = load_minionerec(test, valid, items).notes
+    assert any("test rows of 1 users do not continue each other" in note for note in notes)
 
 
 def office_rows(path: Path) -> dict[str, list[tuple[list[int], int]]]:

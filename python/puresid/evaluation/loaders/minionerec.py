@@ -120,9 +120,11 @@ def _training(
 ) -> tuple[list[list[int]], list[str]]:
     """Return one sequence per user, without what validation and test ask for, and notes."""
     begun: dict[str, list[int]] = {}  # what users had before the first thing that is asked of them
+    scattered = 0
     for source in (validated, tested):
         for user, places in source.by_user().items():
             begun.setdefault(user, source.histories[places[0]])
+            scattered += not _joined(source, places)[1]
     in_training = {} if trained is None else trained.by_user()
     sequences, notes = [], []
     broken = late = 0
@@ -142,6 +144,11 @@ def _training(
         notes.append(
             "training sequences are the histories of users' first validation or test rows, as long "
             "as the files have them"
+        )
+    if scattered:
+        notes.append(
+            f"the validation or test rows of {scattered:,} users do not continue each other: if "
+            "they are not in order of time, what is trained on holds what is asked for"
         )
     if broken:
         notes.append(
