@@ -205,7 +205,7 @@ class TestAssign:
     def test_without_pyarrow_the_extra_is_named(self, folder, monkeypatch):
         monkeypatch.setitem(sys.modules, "pyarrow", None)
         message = error(assign("-o", "s.parquet", code=2))
-        assert message == 'Parquet files need pyarrow: pip install "puresid[parquet]"'
+        assert message == "Parquet files need pyarrow: pip install 'puresid[parquet]'"
 
     @pytest.mark.parametrize("terminal", [True, False])
     def test_progress_is_for_terminals(self, folder, monkeypatch, terminal):

@@ -270,5 +270,5 @@ def test_esci_catalogues(tmp_path):
 
 def test_esci_without_pyarrow(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(ImportError, match=r'pip install "puresid\[parquet\]"'):
+    with pytest.raises(ImportError, match=r"pip install 'puresid\[parquet\]'"):
         load_esci(tmp_path / "e", tmp_path / "p")

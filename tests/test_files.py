@@ -256,5 +256,5 @@ class TestVectorsFromParquet:
     @pytest.mark.parametrize("action", [read_vectors, read_sids, check_writable])
     def test_without_pyarrow_the_extra_is_named(self, tmp_path, monkeypatch, action):
         monkeypatch.setitem(sys.modules, "pyarrow", None)
-        with pytest.raises(ImportError, match=r'pip install "puresid\[parquet\]"'):
+        with pytest.raises(ImportError, match=r"pip install 'puresid\[parquet\]'"):
             action(tmp_path / "v.parquet")

@@ -287,5 +287,5 @@ try:
 except ImportError as error:
     print(error)
 """
-    assert f'pip install "puresid[{extra}]"' in run_python(script)
+    assert f"pip install 'puresid[{extra}]'" in run_python(script)
     assert list(tmp_path.iterdir()) == []

@@ -99,7 +99,7 @@ def import_pyarrow() -> tuple[Any, Any]:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise ImportError('Parquet files need pyarrow: pip install "puresid[parquet]"') from error
+        raise ImportError("Parquet files need pyarrow: pip install 'puresid[parquet]'") from error
     return pyarrow, pyarrow.parquet
 
 
