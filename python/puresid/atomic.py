@@ -17,7 +17,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
     The bytes go to a temporary file in the same folder, are synced to the disk, and the file is
     renamed over `path`; then the folder is synced. On any error, Ctrl-C included, the temporary
-    file is removed and `path` stays as it was. A symbolic link stays one: its target is replaced.
+    file is removed and `path` stays as it was; only where the last step fails, the sync of the
+    folder, the new file is in place already. A symbolic link stays one: its target is replaced.
 
     Parameters
     ----------

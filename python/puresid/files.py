@@ -24,6 +24,7 @@ from puresid._formats import (
     read_index_json,
     sid_table,
     write_index_json,
+    write_npy,
 )
 from puresid.atomic import atomic_write, temporary_name
 from puresid.columns import ArrowVectors, ParquetVectors, read_parquet
@@ -209,7 +210,7 @@ def write_sids(
             parquet.write_table(table, handle)
     elif suffix == ".npy":
         with atomic_write(path) as handle:
-            np.lib.format.write_array(handle, np.ascontiguousarray(sids), allow_pickle=False)
+            write_npy(handle, sids)
     else:
         check_letters(path, sids.shape[1])
         with atomic_write(path) as handle:
@@ -251,9 +252,11 @@ def check_writable(
         raise IsADirectoryError(f"cannot write {path}: it is a folder")
     probe = temporary_name(target)
     try:
-        with open(probe, "xb"):
-            pass
-        probe.unlink()
+        try:
+            with open(probe, "xb"):
+                pass
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise type(error)(f"cannot write {path}: {error.strerror} ({target.parent})") from error
 
