@@ -20,8 +20,20 @@ from .shim import shared_object
 _NUMBERS = {"none": 0, "kill": -1, "torn": -2, "short": -3}
 KILLED = -int(signal.SIGKILL)
 CHANGES = frozenset(
-    ("open", "write", "truncate", "fallocate", "fsync", "rename", "link", "symlink", "unlink")
-    + ("rmdir", "mkdir", "close")
+    [
+        "open",
+        "write",
+        "truncate",
+        "fallocate",
+        "fsync",
+        "close",
+        "rename",
+        "link",
+        "symlink",
+        "unlink",
+        "mkdir",
+        "rmdir",
+    ]
 )
 MAY_NEED_ROOM = CHANGES - {"unlink", "rmdir"}
 

@@ -1,0 +1,167 @@
+"""Every fault at every call of a victim, and what must hold after each."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from .harness import KILLED, MAY_NEED_ROOM, Call, Faults, Outcome, Plan
+from .journal import lost_at_end, published_unsafe
+
+OLD, NEW = "old", "new"
+
+
+@dataclass(frozen=True)
+class Victim:
+    """A program that takes a folder from an old state to a new one.
+
+    Parameters
+    ----------
+    name : str
+    imports : str
+        Python that runs before it, undisturbed.
+    script : str
+        The program; it finds `folder`.
+    prepare : callable
+        Makes the old state in an empty folder.
+    state : callable
+        Says of a folder ``"old"`` or ``"new"``; anything else is a problem, in words, and so is
+        what it raises. It must look at everything that a reader would.
+    statuses : tuple of int
+        How it may end where a call fails; 0 needs the new state.
+    leftovers : tuple of str
+        Patterns of names that a kill may leave behind; where the victim lives on, it may leave
+        them only if its own removal of them failed.
+    message : str
+        What stderr must hold where it ends with one of `statuses` that is not 0.
+    plain : bool
+        Whether a traceback on stderr is a problem.
+    """
+
+    name: str
+    imports: str
+    script: str
+    prepare: Callable[[Path], None]
+    state: Callable[[Path], str]
+    statuses: tuple[int, ...] = (0, 1)
+    leftovers: tuple[str, ...] = (".puresid-*.tmp",)
+    message: str = ""
+    plain: bool = False
+
+
+@dataclass
+class Sweep:
+    """What came of it: how many runs of each kind, and each problem in words."""
+
+    victim: str
+    runs: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+
+    @property
+    def total(self) -> int:
+        return sum(self.runs.values())
+
+
+def plans(calls: Iterable[Call], *, errors: Iterable[str] = ("ENOSPC", "EIO")) -> Iterator[Plan]:
+    """Every fault that makes sense at each of the calls."""
+    for call in calls:
+        if call.changes:
+            yield Plan(call.number, "kill")
+        if call.name == "write":
+            yield Plan(call.number, "torn")
+        if call.name in ("write", "read"):
+            yield Plan(call.number, "short")
+            yield Plan(call.number, "short", lasting=True)
+        for error in errors:
+            if error != "ENOSPC" or call.name in MAY_NEED_ROOM:
+                yield Plan(call.number, error)
+                yield Plan(call.number, error, lasting=True)
+
+
+def sweep(
+    faults: Faults, victim: Victim, *, choose: Callable[[list[Plan]], Iterable[Plan]] = list
+) -> Sweep:
+    """Run a victim with every fault at every call.
+
+    Parameters
+    ----------
+    faults : Faults
+        With the imports that the victim needs.
+    victim : Victim
+    choose : callable
+        Takes all plans and gives those to run; by default all.
+    """
+    found = Sweep(victim.name)
+    with tempfile.TemporaryDirectory(prefix="puresid-sweep-") as name:
+        work = Path(name).resolve()
+        template = work / "template"
+        template.mkdir()
+        victim.prepare(template)
+        outcome = _attempt(faults, victim, template, work / "run", Plan(), found)
+        if outcome.status == 0:
+            found.problems += [
+                f"{victim.name}: at the end a power cut may take {loss}"
+                for loss in lost_at_end(outcome.calls)
+            ]
+            found.problems += [f"{victim.name}: {loss}" for loss in published_unsafe(outcome.calls)]
+        for plan in choose(list(plans(outcome.calls))):
+            _attempt(faults, victim, template, work / "run", plan, found)
+    return found
+
+
+def _attempt(
+    faults: Faults, victim: Victim, template: Path, folder: Path, plan: Plan, found: Sweep
+) -> Outcome:
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(template, folder, symlinks=True)
+    outcome = faults.run(victim.script, folder, plan)
+    found.runs[plan.action] += 1
+    problems = [*_of_state(victim, outcome, folder), *_of_ending(victim, outcome, folder)]
+    if not problems and plan.call:
+        problems = list(_of_next_run(faults, victim, folder))
+    found.problems += [f"{victim.name}, {problem}\n{outcome}" for problem in problems]
+    return outcome
+
+
+def _state(victim: Victim, folder: Path) -> str:
+    try:
+        return victim.state(folder)
+    except Exception as error:
+        return f"neither: {type(error).__name__}: {error}"
+
+
+def _of_state(victim: Victim, outcome: Outcome, folder: Path) -> Iterator[str]:
+    state = _state(victim, folder)
+    if state not in (OLD, NEW):
+        yield f"the state is {state}"
+    elif outcome.status == 0 and state != NEW:
+        yield f"it ended well and the state is {state}"
+
+
+def _of_ending(victim: Victim, outcome: Outcome, folder: Path) -> Iterator[str]:
+    plan = outcome.plan
+    if plan.call and not outcome.struck and plan.action != "ENOSPC":
+        yield "the fault did not happen: the victim's calls differ from run to run"
+    allowed = (KILLED,) if plan.kills else (0,) if plan.action in ("none", "short") else None
+    if outcome.status not in (victim.statuses if allowed is None else allowed):
+        yield f"it ended with status {outcome.status}"
+    if outcome.status > 0 and victim.message not in outcome.stderr:
+        yield f"stderr does not say {victim.message!r}"
+    if victim.plain and "Traceback" in outcome.stderr:
+        yield "stderr has a traceback"
+    excused = plan.kills or any(c.done and c.name in ("unlink", "rmdir") for c in outcome.calls)
+    left = [path for pattern in victim.leftovers for path in folder.rglob(pattern)]
+    if left and not excused:
+        yield f"it left {left[0].name} behind"
+
+
+def _of_next_run(faults: Faults, victim: Victim, folder: Path) -> Iterator[str]:
+    """Whatever happened, the next undisturbed run must succeed."""
+    again = faults.run(victim.script, folder)
+    state = _state(victim, folder)
+    if again.status != 0 or state != NEW:
+        yield f"the next run ended with status {again.status}, the state is {state}:\n{again}"
