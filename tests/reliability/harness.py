@@ -19,22 +19,8 @@ from .shim import shared_object
 # As in faults.c; what is not here is an errno.
 _NUMBERS = {"none": 0, "kill": -1, "torn": -2, "short": -3}
 KILLED = -int(signal.SIGKILL)
-CHANGES = frozenset(
-    [
-        "open",
-        "write",
-        "truncate",
-        "fallocate",
-        "fsync",
-        "close",
-        "rename",
-        "link",
-        "symlink",
-        "unlink",
-        "mkdir",
-        "rmdir",
-    ]
-)
+NAMING = frozenset(["rename", "link", "symlink", "unlink", "mkdir", "rmdir"])
+CHANGES = NAMING | {"open", "write", "truncate", "fallocate", "fsync", "close"}
 MAY_NEED_ROOM = CHANGES - {"unlink", "rmdir"}
 
 
