@@ -127,8 +127,11 @@ def _map_table(path: PathLike) -> Any:
         pass  # as for Parquet: an OSError
     try:
         with pa.memory_map(os.fspath(path)) as file:
-            return pa.ipc.open_file(file).read_all()
-    except (pa.ArrowException, OSError) as error:
+            table = pa.ipc.open_file(file).read_all()
+        table.validate()  # Arrow takes lengths and offsets on trust otherwise, and reads beyond
+        _ = table.column_names  # may be no UTF-8, which shows only when they are asked for
+        return table
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CorruptFileError(f"{path} cannot be read as an Arrow file: {reason}") from error
 

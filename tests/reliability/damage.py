@@ -2,7 +2,7 @@
 
 A worker process reads one damaged copy after the other (`python -m ….damage`), and says of each:
 
-- ``refused``: a ValueError that names the file;
+- ``refused``: a ValueError that names the file, or a place that the kind says;
 - ``equal``: the same result as from the intact file;
 - ``different``: another result, taken for good. Without a checksum there must be some;
 - ``unclear``: another exception, or a message without the file's name; running out of memory
@@ -156,7 +156,8 @@ def _verdict(kind: Kind, path: Path, right: bytes) -> tuple[str, str]:
     try:
         found = kind.read(path)
     except ValueError as error:
-        return ("refused" if path.name in str(error) else "unclear"), repr(error)
+        named = any(place in str(error) for place in (path.name, *kind.places))
+        return ("refused" if named else "unclear"), repr(error)
     except BaseException as error:  # a panic of a Rust library derives from it alone
         return "unclear", repr(error)
     return ("equal" if found == right else "different"), ""

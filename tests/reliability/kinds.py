@@ -27,6 +27,8 @@ class Kind:
     checksummed : bool
         Whether any change of any byte must be refused. Without a checksum a change of the data
         itself cannot be told.
+    places : tuple of str
+        What errors may name instead of the file.
     """
 
     name: str
@@ -34,6 +36,7 @@ class Kind:
     write: Callable[[Path], object]
     read: Callable[[Path], bytes]
     checksummed: bool = False
+    places: tuple[str, ...] = ()
 
 
 def digest(*values: Any) -> bytes:
@@ -140,7 +143,13 @@ _PLAIN = (
 _WITH_PYARROW = (
     Kind("SIDs .parquet", "s.parquet", _write_sids, _read_sids),
     Kind("vectors .parquet", "v.parquet", _write_vector_table, _read_vectors),
-    Kind("vectors .arrow", "v.arrow", _write_vector_table, _read_vectors),
+    Kind(
+        "vectors .arrow",
+        "v.arrow",
+        _write_vector_table,
+        _read_vectors,
+        places=("column 'vector', row", "the table has no column"),
+    ),
 )
 
 
