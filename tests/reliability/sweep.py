@@ -82,8 +82,22 @@ def plans(calls: Iterable[Call], *, errors: Iterable[str] = ("ENOSPC", "EIO")) -
                 yield Plan(call.number, error, lasting=True)
 
 
+def brief(every: list[Plan]) -> list[Plan]:
+    """Of all plans, one of each kind at each call: what seconds allow.
+
+    A disk stays full and writes stay short; an error of the disk comes once.
+    """
+    return [
+        plan for plan in every if plan.kills or plan.lasting == (plan.action in ("ENOSPC", "short"))
+    ]
+
+
 def sweep(
-    faults: Faults, victim: Victim, *, choose: Callable[[list[Plan]], Iterable[Plan]] = list
+    faults: Faults,
+    victim: Victim,
+    *,
+    choose: Callable[[list[Plan]], Iterable[Plan]] = list,
+    run_again: Callable[[Plan], bool] = bool,
 ) -> Sweep:
     """Run a victim with every fault at every call.
 
@@ -94,6 +108,8 @@ def sweep(
     victim : Victim
     choose : callable
         Takes all plans and gives those to run; by default all.
+    run_again : callable
+        Whether an undisturbed run must succeed after a plan's; by default after each.
     """
     found = Sweep(victim.name)
     with tempfile.TemporaryDirectory(prefix="puresid-sweep-") as name:
@@ -109,19 +125,26 @@ def sweep(
             ]
             found.problems += [f"{victim.name}: {loss}" for loss in published_unsafe(outcome.calls)]
         for plan in choose(list(plans(outcome.calls))):
-            _attempt(faults, victim, template, work / "run", plan, found)
+            _attempt(faults, victim, template, work / "run", plan, found, again=run_again(plan))
     return found
 
 
 def _attempt(
-    faults: Faults, victim: Victim, template: Path, folder: Path, plan: Plan, found: Sweep
+    faults: Faults,
+    victim: Victim,
+    template: Path,
+    folder: Path,
+    plan: Plan,
+    found: Sweep,
+    *,
+    again: bool = False,
 ) -> Outcome:
     shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(template, folder, symlinks=True)
     outcome = faults.run(victim.script, folder, plan)
     found.runs[plan.action] += 1
     problems = [*_of_state(victim, outcome, folder), *_of_ending(victim, outcome, folder)]
-    if not problems and plan.call:
+    if not problems and again:
         problems = list(_of_next_run(faults, victim, folder))
     found.problems += [f"{victim.name}, {problem}\n{outcome}" for problem in problems]
     return outcome
