@@ -13,16 +13,15 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from .conftest import has_pyarrow
 from .damage import VERDICTS, damages, read_damaged
 from .harness import Faults, Plan
-from .kinds import kinds
+from .kinds import has_pyarrow, kinds
 from .shim import Unavailable
 from .sweep import Sweep, Victim, sweep
 from .victims import victims
 
 PARTS = ("faults", "kills", "damage")
-COUNTED = ("kill", "torn", "short", "ENOSPC", "EIO")
+COUNTED = ("kill", "torn", "short", "interrupt", "ENOSPC", "EIO")
 
 
 @dataclass

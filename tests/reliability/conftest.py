@@ -1,7 +1,5 @@
 """Fixtures of the reliability suite."""
 
-import importlib.util
-
 import pytest
 
 from .harness import Faults
@@ -22,7 +20,3 @@ def faults(shim):
     """A server that has imported puresid, for victims to be forked from."""
     with Faults(IMPORTS) as server:
         yield server
-
-
-def has_pyarrow() -> bool:
-    return importlib.util.find_spec("pyarrow") is not None

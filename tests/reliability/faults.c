@@ -5,6 +5,7 @@
 // number `at`, and at every later one that fits if `lasting`, the fault happens instead:
 //   kill       SIGKILL before the call
 //   torn       half of a write, then SIGKILL (another call: as kill)
+//   interrupt  SIGINT before the call, which is then made
 //   short      half of a write or a read (another call: none)
 //   a number   the call fails with that errno; close() closes all the same, as Linux does. ENOSPC
 //              comes only from calls that may need room.
@@ -39,6 +40,7 @@
 #define KILL -1
 #define TORN -2
 #define SHORT -3
+#define INTERRUPT -4
 
 long reliability_raw(long number, ...);
 extern const char reliability_raw_end[];
@@ -254,6 +256,11 @@ static void report(long count, const char* name, const char* path, const char* o
 }
 
 static long faulty(const struct Known* call, const char* name, const long* args, const char** done) {
+  if (fault == INTERRUPT) {
+    *done = "interrupted";
+    reliability_raw(SYS_kill, reliability_raw(SYS_getpid), (long)SIGINT);
+    return whole(call->number, args);
+  }
   if (fault == SHORT) {
     if (call->moves_bytes == 0) return whole(call->number, args);
     *done = "short";
@@ -344,7 +351,7 @@ static int install_filter(void) {
 
 // Starts counting; once per process. Returns 0 or a negative errno.
 // `below`: the folder, absolute and without symbolic links. `log`: a file outside it, to be made.
-// `at`: the call to disturb, 0 for none. `what`: an errno, KILL, TORN or SHORT.
+// `at`: the call to disturb, 0 for none. `what`: an errno, KILL, TORN, SHORT or INTERRUPT.
 __attribute__((visibility("default"))) int reliability_arm(const char* below, const char* log, long at,
                                                             int what, int lasting) {
   folder_length = strlen(below);

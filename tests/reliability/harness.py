@@ -17,7 +17,7 @@ from typing import Any
 from .shim import shared_object
 
 # As in faults.c; what is not here is an errno.
-_NUMBERS = {"none": 0, "kill": -1, "torn": -2, "short": -3}
+_NUMBERS = {"none": 0, "kill": -1, "torn": -2, "short": -3, "interrupt": -4}
 KILLED = -int(signal.SIGKILL)
 NAMING = frozenset(["rename", "link", "symlink", "unlink", "mkdir", "rmdir"])
 CHANGES = NAMING | {"open", "write", "truncate", "fallocate", "fsync", "close"}
@@ -34,7 +34,8 @@ class Plan:
         The call's number, from 1; 0 for an undisturbed run.
     action : str
         ``"kill"`` (before the call), ``"torn"`` (half of a write, then kill), ``"short"`` (half of
-        a write or a read), or the name of an errno, such as ``"ENOSPC"``.
+        a write or a read), ``"interrupt"`` (SIGINT, as Ctrl-C sends it), or the name of an errno,
+        such as ``"ENOSPC"``.
     lasting : bool
         Whether it happens at the later calls that fit, too: a disk stays full.
     """
@@ -59,9 +60,12 @@ class Plan:
 
 @dataclass(frozen=True)
 class Call:
-    """One line of the shim's log. Paths are relative to the folder; `done` is empty where the
-    call was left alone, else ``"failed"``, ``"short"`` or ``"killed"``; `result` as the kernel
-    gives it (a negative errno where it failed)."""
+    """One line of the shim's log.
+
+    Paths are relative to the folder. `done` is empty where the call was left alone, else
+    ``"failed"``, ``"short"``, ``"interrupted"`` or ``"killed"``. `result` is as the kernel gives
+    it, a negative errno where the call failed.
+    """
 
     number: int
     name: str

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -151,6 +152,10 @@ _WITH_PYARROW = (
         places=("column 'vector', row", "the table has no column"),
     ),
 )
+
+
+def has_pyarrow() -> bool:
+    return importlib.util.find_spec("pyarrow") is not None
 
 
 def kinds(*, parquet: bool) -> tuple[Kind, ...]:

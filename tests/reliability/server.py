@@ -39,6 +39,8 @@ def _be_victim(shim: str, order: dict[str, Any], names: dict[str, Any]) -> None:
     try:
         # Only turns a hang into a failure; SIGALRM's default ends even a loop in C.
         signal.alarm(order["limit"])
+        # A shell may have told its background jobs to ignore it.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         _to_file(0, os.devnull)
         _to_file(1, order["stdout"])
         _to_file(2, order["stderr"])

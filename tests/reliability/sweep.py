@@ -33,6 +33,8 @@ class Victim:
         what it raises. It must look at everything that a reader would.
     statuses : tuple of int
         How it may end where a call fails; 0 needs the new state.
+    interrupted : int
+        How it ends at Ctrl-C, unless it has all but ended.
     leftovers : tuple of str
         Patterns of names that a kill may leave behind; where the victim lives on, it may leave
         them only if its own removal of them failed.
@@ -48,6 +50,7 @@ class Victim:
     prepare: Callable[[Path], None]
     state: Callable[[Path], str]
     statuses: tuple[int, ...] = (0, 1)
+    interrupted: int = 1
     leftovers: tuple[str, ...] = (".puresid-*.tmp",)
     message: str = ""
     plain: bool = False
@@ -71,6 +74,7 @@ def plans(calls: Iterable[Call], *, errors: Iterable[str] = ("ENOSPC", "EIO")) -
     for call in calls:
         if call.changes:
             yield Plan(call.number, "kill")
+            yield Plan(call.number, "interrupt")
         if call.name == "write":
             yield Plan(call.number, "torn")
         if call.name in ("write", "read"):
@@ -169,17 +173,27 @@ def _of_ending(victim: Victim, outcome: Outcome, folder: Path) -> Iterator[str]:
     plan = outcome.plan
     if plan.call and not outcome.struck and plan.action != "ENOSPC":
         yield "the fault did not happen: the victim's calls differ from run to run"
-    allowed = (KILLED,) if plan.kills else (0,) if plan.action in ("none", "short") else None
-    if outcome.status not in (victim.statuses if allowed is None else allowed):
+    if outcome.status not in _allowed(victim, plan):
         yield f"it ended with status {outcome.status}"
-    if outcome.status > 0 and victim.message not in outcome.stderr:
+    interrupted = plan.action == "interrupt"
+    if outcome.status > 0 and not interrupted and victim.message not in outcome.stderr:
         yield f"stderr does not say {victim.message!r}"
     if victim.plain and "Traceback" in outcome.stderr:
         yield "stderr has a traceback"
-    excused = plan.kills or any(c.done and c.name in ("unlink", "rmdir") for c in outcome.calls)
+    # Ctrl-C may come between the making of a file and the line that would remove it.
+    kept = any(call.done and call.name in ("unlink", "rmdir") for call in outcome.calls)
+    excused = plan.kills or interrupted or kept
     left = [path for pattern in victim.leftovers for path in folder.rglob(pattern)]
     if left and not excused:
         yield f"it left {left[0].name} behind"
+
+
+def _allowed(victim: Victim, plan: Plan) -> tuple[int, ...]:
+    if plan.kills:
+        return (KILLED,)
+    if plan.action == "interrupt":
+        return (0, victim.interrupted)
+    return (0,) if plan.action in ("none", "short") else victim.statuses
 
 
 def _of_next_run(faults: Faults, victim: Victim, folder: Path) -> Iterator[str]:

@@ -6,10 +6,9 @@ import pytest
 
 from puresid.files import CorruptFileError, open_vectors, read_sids
 
-from .conftest import has_pyarrow
 from .damage import Damage, Readings, _verdict, damages, read_damaged
 from .deadly import BROKEN, DEADLY
-from .kinds import Kind, kinds
+from .kinds import Kind, has_pyarrow, kinds
 
 KINDS = {kind.name: kind for kind in kinds(parquet=True)}
 

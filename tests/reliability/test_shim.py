@@ -100,6 +100,12 @@ class TestFaults:
         assert (tmp_path / "file").read_bytes() == b"aaaa"
         assert [call.done for call in outcome.calls] == ["", "", "killed"]
 
+    def test_an_interrupt_is_ctrl_c(self, faults, tmp_path):
+        outcome = faults.run(THREE_WRITES, tmp_path, Plan(3, "interrupt"))
+        assert outcome.status == 1
+        assert outcome.stderr.endswith("KeyboardInterrupt\n")
+        assert (tmp_path / "file").read_bytes() == b"aaaabbbb"
+
     def test_torn_writes_half(self, faults, tmp_path):
         outcome = faults.run(THREE_WRITES, tmp_path, Plan(3, "torn"))
         assert outcome.status == KILLED
@@ -176,7 +182,7 @@ class TestWholeProcess:
         write = next(call.number for call in calls if call.name == "write")
         outcome = run_process(command, folder, Plan(write, "ENOSPC"), log=tmp_path / "log")
         assert outcome.status == 2
-        assert outcome.stderr == "puresid: error: [Errno 28] No space left on device\n"
+        assert outcome.stderr == "puresid: error: out: No space left on device\n"
         assert sorted(path.name for path in folder.iterdir()) == ["out", "sids.npy"]
         assert (folder / "out").read_bytes() == b"old"
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from .conftest import has_pyarrow
 from .harness import Call, Plan
 from .journal import lost_at_end, lost_at_publishing, published_unsafe
+from .kinds import has_pyarrow
 from .sweep import NEW, OLD, Victim, brief, plans, sweep
 from .victims import victims
 
@@ -17,7 +17,7 @@ def test_old_or_new_whatever_fails(faults, name):
         pytest.skip("pyarrow, the extra 'parquet', is not installed")
     found = sweep(faults, VICTIMS[name], choose=brief, run_again=lambda plan: plan.kills)
     assert not found.problems, "\n".join(found.problems)
-    assert {"kill", "torn", "short", "ENOSPC", "EIO"} <= found.runs.keys()
+    assert {"kill", "torn", "short", "interrupt", "ENOSPC", "EIO"} <= found.runs.keys()
     assert found.total > 20
 
 
@@ -137,7 +137,8 @@ def test_plans_are_those_that_make_sense():
     assert set(plans([write])) == {
         Plan(1, "kill"),
         Plan(1, "torn"),
+        Plan(1, "interrupt"),
         *(Plan(1, what, lasting) for what in ("short", "ENOSPC", "EIO") for lasting in (0, 1)),
     }
-    assert {plan.action for plan in plans([unlink])} == {"kill", "EIO"}
+    assert {plan.action for plan in plans([unlink])} == {"kill", "interrupt", "EIO"}
     assert str(Plan(3, "EIO", lasting=True)) == "EIO at call 3 and after"

@@ -79,6 +79,7 @@ def _command(key: str, name: str, *arguments: str) -> Victim:
         prepare,
         either(name, key),
         statuses=(0, 2, 5),
+        interrupted=130,
         message="puresid: error: ",
         plain=True,
     )
