@@ -213,17 +213,30 @@ class TestAtomicWriting:
 
     @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full")
     @pytest.mark.parametrize("name", ["s.npy", "s.parquet", "s.index.json"])
-    def test_a_full_disk_is_reported(self, tmp_path, monkeypatch, name):
+    @pytest.mark.parametrize("rows", [1, 100_000])  # 1: less than what C's stdio holds back
+    def test_a_full_disk_is_reported(self, tmp_path, monkeypatch, name, rows):
         if name == "s.parquet":
             pyarrow()
         temporary = tmp_path / "temporary"
         temporary.symlink_to("/dev/full")
         monkeypatch.setattr(atomic, "temporary_name", lambda target: temporary)
         monkeypatch.setattr(atomic, "open", lambda path, mode: path.open("wb"), raising=False)
-        sids = np.zeros((100_000, 3), np.uint16)
-        with pytest.raises(OSError, match=r"No space left|requested and \d+ written"):
+        sids = np.zeros((rows, 3), np.uint16)
+        with pytest.raises(OSError, match=f"No space left on device: '.*{name}'"):
             write_sids(tmp_path / name, sids)
         assert leftovers(tmp_path) == []
+
+    def test_an_error_of_another_file_does_not_get_this_name(self, tmp_path):
+        with pytest.raises(OSError, match="Errno 5") as caught, atomic_write(tmp_path / "f"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        assert caught.value.filename is None
+
+    def test_npy_is_what_numpy_writes(self, tmp_path):
+        for sids in (SIDS, WIDE, np.asfortranarray(WIDE), np.empty((0, 3), np.uint16)):
+            write_sids(tmp_path / "ours.npy", sids)
+            np.save(tmp_path / "numpy.npy", np.ascontiguousarray(sids))
+            ours, theirs = (tmp_path / f"{name}.npy" for name in ("ours", "numpy"))
+            assert ours.read_bytes() == theirs.read_bytes()
 
     def test_the_folder_is_synced_after_the_renaming(self, tmp_path, monkeypatch):
         calls = []
@@ -253,7 +266,7 @@ class TestAtomicWriting:
 
         monkeypatch.setattr(os, "fsync", only_files)
         if raised:
-            with pytest.raises(OSError, match=os.strerror(code)):
+            with pytest.raises(OSError, match=f"{os.strerror(code)}: '{tmp_path}'"):
                 write_sids(tmp_path / "s.npy", SIDS)
         else:
             write_sids(tmp_path / "s.npy", SIDS)

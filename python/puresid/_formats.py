@@ -195,6 +195,30 @@ def checked_sids(sids: Array, where: str) -> Array:
     return sids.astype(np.uint16 if highest <= 0xFFFF else np.uint32)
 
 
+def write_npy(handle: IO[bytes], array: Array) -> None:
+    """Write an array as ``.npy``, byte for byte as NumPy does.
+
+    `numpy.lib.format.write_array` gives a real file to C's stdio and does not look at whether the
+    last of it could be written: on a full disk it returns as if all were well.
+
+    Parameters
+    ----------
+    handle : binary file
+        Open for writing, with a buffer.
+    array : ndarray
+        Of plain numbers; written in C order.
+
+    Raises
+    ------
+    OSError
+        Writing failed.
+    """
+    rows = np.ascontiguousarray(array)
+    header = np.lib.format.header_data_from_array_1_0(rows)
+    np.lib.format.write_array_header_1_0(handle, header)
+    handle.write(rows.data)
+
+
 def write_index_json(handle: IO[bytes], sids: Array) -> None:
     """Write ``{"0": ["<a_183>", "<b_70>"], …}``, one item to a line.
 

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
 
 @contextmanager
 def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
@@ -17,7 +19,8 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
 
     The bytes go to a temporary file in the same folder, are synced to the disk, and the file is
     renamed over `path`; then the folder is synced. On any error, Ctrl-C included, the temporary
-    file is removed and `path` stays as it was. A symbolic link stays one: its target is replaced.
+    file is removed and `path` stays as it was; only where the last step fails, the sync of the
+    folder, the new file is in place already. A symbolic link stays one: its target is replaced.
 
     Parameters
     ----------
@@ -32,22 +35,32 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
     Raises
     ------
     OSError
-        The file cannot be written.
+        The file cannot be written; its `filename` is `path` where the system named none.
     """
     target = Path(os.path.realpath(path))
     temporary = temporary_name(target)
     handle = open(temporary, "xb")  # noqa: SIM115 (the file must be closed before its renaming)
+    ours = False
     try:
         with handle:
             yield handle
+            ours = True  # until here, an error may be that of another file, which is read
             handle.flush()
             os.fsync(handle.fileno())
         os.replace(temporary, target)
-    except BaseException:
+    except BaseException as error:
         with suppress(OSError):
             temporary.unlink()
+        if isinstance(error, OSError) and (ours or error.errno in _NO_ROOM):
+            _name(error, path)
         raise
     _sync_folder(target.parent)
+
+
+def _name(error: OSError, path: str | os.PathLike[str]) -> None:
+    """Say which file it was: writing and syncing know only a descriptor."""
+    if error.errno is not None and error.filename is None:
+        error.filename = os.fspath(path)
 
 
 def temporary_name(target: Path) -> Path:
@@ -62,6 +75,7 @@ def _sync_folder(folder: Path) -> None:
     except OSError as error:
         # Some network and user-space file systems have no such call for folders.
         if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            _name(error, folder)
             raise
     finally:
         os.close(descriptor)

@@ -27,10 +27,20 @@ def _open_parquet(path: PathLike) -> Iterator[Any]:
         pass  # what cannot be opened is an OSError; what fails after this is the content's fault
     try:
         with parquet.ParquetFile(path, buffer_size=1 << 20, pre_buffer=False) as file:
+            _check_row_groups(file.metadata, path)
             yield file
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CorruptFileError(f"{path} cannot be read as Parquet: {reason}") from error
+
+
+def _check_row_groups(metadata: Any, path: PathLike) -> None:
+    """Refuse a number of rows that the file itself denies, before memory is asked for by it."""
+    rows = sum(metadata.row_group(group).num_rows for group in range(metadata.num_row_groups))
+    if rows != metadata.num_rows:
+        raise CorruptFileError(
+            f"{path} announces {metadata.num_rows} rows, and its row groups {rows}"
+        )
 
 
 def _blocks(file: Any, field: Any, path: PathLike, rows: int) -> Iterator[Array]:

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from puresid._docs import Entry, standard_library, text_vectors
+from puresid._formats import write_npy
 from puresid.atomic import atomic_write
 from puresid.files import check_writable, write_sids
 
@@ -228,7 +229,7 @@ def _write(
     result: Assignment,
 ) -> None:
     with atomic_write(folder / "vectors.npy") as handle:
-        np.lib.format.write_array(handle, vectors, allow_pickle=False)
+        write_npy(handle, vectors)
     items = [{"item": entry.key, "headline": entry.headline} for entry in entries]
     with atomic_write(folder / "items.json") as handle:
         handle.write(json.dumps(items, indent=0, ensure_ascii=False).encode())

@@ -24,6 +24,7 @@ from puresid._formats import (
     read_index_json,
     sid_table,
     write_index_json,
+    write_npy,
 )
 from puresid.atomic import atomic_write, temporary_name
 from puresid.columns import ArrowVectors, ParquetVectors, read_parquet
@@ -126,8 +127,11 @@ def _map_table(path: PathLike) -> Any:
         pass  # as for Parquet: an OSError
     try:
         with pa.memory_map(os.fspath(path)) as file:
-            return pa.ipc.open_file(file).read_all()
-    except (pa.ArrowException, OSError) as error:
+            table = pa.ipc.open_file(file).read_all()
+        table.validate()  # Arrow takes lengths and offsets on trust otherwise, and reads beyond
+        _ = table.column_names  # may be no UTF-8, which shows only when they are asked for
+        return table
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CorruptFileError(f"{path} cannot be read as an Arrow file: {reason}") from error
 
@@ -209,7 +213,7 @@ def write_sids(
             parquet.write_table(table, handle)
     elif suffix == ".npy":
         with atomic_write(path) as handle:
-            np.lib.format.write_array(handle, np.ascontiguousarray(sids), allow_pickle=False)
+            write_npy(handle, sids)
     else:
         check_letters(path, sids.shape[1])
         with atomic_write(path) as handle:
@@ -251,9 +255,11 @@ def check_writable(
         raise IsADirectoryError(f"cannot write {path}: it is a folder")
     probe = temporary_name(target)
     try:
-        with open(probe, "xb"):
-            pass
-        probe.unlink()
+        try:
+            with open(probe, "xb"):
+                pass
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         raise type(error)(f"cannot write {path}: {error.strerror} ({target.parent})") from error
 

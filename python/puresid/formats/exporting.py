@@ -12,7 +12,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from puresid._formats import check_letters, write_index_json
+from puresid._formats import check_letters, write_index_json, write_npy
 from puresid._torch import import_torch
 from puresid.atomic import atomic_write
 from puresid.formats import tables
@@ -237,8 +237,7 @@ def _xllm(handle: IO[bytes], items: ItemSids, options: _Options) -> None:
 
 def _static(handle: IO[bytes], items: ItemSids, options: _Options) -> None:
     order = np.lexsort(items.sids.T[::-1])
-    sids = np.ascontiguousarray(items.sids[order].astype(np.int64))
-    np.lib.format.write_array(handle, sids, allow_pickle=False)
+    write_npy(handle, items.sids[order].astype(np.int64))
 
 
 def _rpg(handle: IO[bytes], items: ItemSids, options: _Options) -> None:

@@ -1,0 +1,7 @@
+"""Faults below Python, and damaged files: what is left must be old, new, or refused.
+
+`faults.c` disturbs system calls; `harness.py` runs victims under it, one process per fault;
+`sweep.py` tries every fault at every call; `journal.py` says what a power cut would take;
+`damage.py` cuts and flips files of each kind that is read. The victims and kinds are in
+`victims.py` and `kinds.py`. ``python -m tests.reliability`` is the long form of the tests here.
+"""

@@ -1,0 +1,150 @@
+"""The long form: ``python -m tests.reliability``, from the repository's root.
+
+Prints tables in Markdown and every problem; the exit status is 1 if there is one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from .damage import VERDICTS, damages, read_damaged
+from .harness import Faults, Plan
+from .kinds import has_pyarrow, kinds
+from .shim import Unavailable
+from .sweep import Sweep, Victim, sweep
+from .victims import victims
+
+PARTS = ("faults", "kills", "damage")
+COUNTED = ("kill", "torn", "short", "interrupt", "ENOSPC", "EIO")
+
+
+@dataclass
+class Run:
+    """The options, how long there still is, and what was wrong."""
+
+    options: argparse.Namespace
+    problems: list[str] = field(default_factory=list)
+    started: float = field(default_factory=time.monotonic)
+
+    @property
+    def over(self) -> bool:
+        minutes = self.options.minutes
+        return minutes is not None and time.monotonic() - self.started > 60 * minutes
+
+    def chosen(self, name: str) -> bool:
+        return self.options.only is None or self.options.only in name
+
+    def say(self, *cells: object) -> None:
+        print("| " + " | ".join(map(str, cells)) + " |", flush=True)
+
+    def head(self, title: str, *cells: str) -> None:
+        print(f"\n## {title}\n")
+        self.say(*cells)
+        self.say(*("---" for _ in cells))
+
+
+def _options(arguments: list[str]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m tests.reliability", description=__doc__)
+    parser.add_argument(
+        "--part", action="append", choices=PARTS, help="What to run; may be repeated. [all]"
+    )
+    parser.add_argument("--only", help="Only victims and kinds with this in their names.")
+    parser.add_argument("--seed", type=int, default=1, help="Of random kills. [1]")
+    parser.add_argument("--kills", type=int, default=1000, help="Random kills in all. [1000]")
+    parser.add_argument(
+        "--masks",
+        type=int,
+        choices=(1, 8, 255),
+        default=8,
+        help="Changes of each byte: one bit, each bit, or all values. [8]",
+    )
+    parser.add_argument(
+        "--minutes", type=float, help="Start nothing new after so long; cut short is no problem."
+    )
+    return parser.parse_args(arguments)
+
+
+def main(arguments: list[str]) -> int:
+    run = Run(_options(arguments))
+    chosen = run.options.part or PARTS
+    parts: dict[str, Callable[[Run], None]] = {"faults": _faults, "kills": _kills}
+    for part in (name for name in PARTS if name in chosen):
+        try:
+            (parts | {"damage": _damage})[part](run)
+        except Unavailable as reason:
+            run.problems.append(f"{part}: not run: {reason}")
+    print(f"\n{len(run.problems)} problems, {time.monotonic() - run.started:.0f} s")
+    for problem in run.problems:
+        print(f"\n{problem}")
+    return 1 if run.problems else 0
+
+
+def _by_imports(run: Run) -> Iterator[tuple[Faults, list[Victim]]]:
+    """Servers, each with the victims that share its imports."""
+    chosen = [victim for victim in victims(parquet=has_pyarrow()) if run.chosen(victim.name)]
+    for imports in dict.fromkeys(victim.imports for victim in chosen):
+        with Faults(imports) as server:
+            yield server, [victim for victim in chosen if victim.imports == imports]
+
+
+def _faults(run: Run) -> None:
+    run.head("Every fault at every call", "victim", *COUNTED, "problems")
+    total: Counter[str] = Counter()
+    for server, group in _by_imports(run):
+        for victim in group:
+            if run.over:
+                break
+            found = sweep(server, victim)
+            total += found.runs
+            run.problems += found.problems
+            run.say(victim.name, *(found.runs[action] for action in COUNTED), len(found.problems))
+    run.say("all", *(total[action] for action in COUNTED), len(run.problems))
+
+
+def _kills(run: Run) -> None:
+    run.head(f"Random kills, seed {run.options.seed}", "victim", "kills", "torn writes", "problems")
+    chance = random.Random(run.options.seed)
+    count = sum(run.chosen(victim.name) for victim in victims(parquet=has_pyarrow()))
+    for server, group in _by_imports(run):
+        for victim in group:
+            each = -(-run.options.kills // count)
+            found = _random_kills(run, server, victim, chance, each)
+            run.problems += found.problems
+            run.say(victim.name, found.runs["kill"], found.runs["torn"], len(found.problems))
+
+
+def _random_kills(
+    run: Run, server: Faults, victim: Victim, chance: random.Random, count: int
+) -> Sweep:
+    def choose(every: list[Plan]) -> Iterator[Plan]:
+        kills = [plan for plan in every if plan.kills]
+        for _ in range(count):
+            if not run.over:
+                yield chance.choice(kills)
+
+    return sweep(server, victim, choose=choose)
+
+
+def _damage(run: Run) -> None:
+    titles = ("cuts", *(f"flips {verdict}" for verdict in VERDICTS), "accepted otherwise at bytes")
+    run.head("Damaged files", "kind", "bytes", *titles)
+    for kind in kinds(parquet=has_pyarrow()):
+        if run.over or not run.chosen(kind.name):
+            continue
+        size = read_damaged(kind, []).size
+        found = read_damaged(kind, damages(size, masks=run.options.masks))
+        cuts, flips = found.count(cuts=True), found.count(cuts=False)
+        shown = ", ".join(f"{cuts[verdict]} {verdict}" for verdict in VERDICTS if cuts[verdict])
+        counts = (flips[verdict] for verdict in VERDICTS)
+        run.say(kind.name, found.size, shown, *counts, found.undetected() or "none")
+        run.problems += found.problems()
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
