@@ -20,7 +20,7 @@ from puresid.evaluation.config import FilePath, QuantizerConfig, RunConfig, Task
 from puresid.evaluation.loaders import LOADERS
 from puresid.evaluation.splits import split_masks
 from puresid.evaluation.task import Task
-from puresid.files import read_vectors
+from puresid.files import read_vectors, write_sids
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,7 +97,7 @@ def prepare(
         for name in config.arms.names
     }
     for name, arm in arms.items():
-        np.save(folder / f"{name}.npy", arm.sids.astype(np.uint32))
+        write_sids(folder / f"{name}.npy", arm.sids)
     splits = split_masks(task, start.sids, moved=start.moved)
     facts = {
         "task": {
