@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import mmap as memory_map
 import os
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ from puresid.catalog._tensors import Layout, Tensors, parse
 from puresid.catalog.manifest import FileEntry
 from puresid.files import CorruptFileError
 
-_BLOCK = 2**20
+_BLOCK = 2**18
 
 
 def write(path: Path, entry: FileEntry, layout: Layout) -> None:
@@ -63,7 +64,7 @@ def check_content(path: Path, entry: FileEntry) -> None:
         _compare(_checksum(handle), entry, path)
 
 
-def opened(path: Path, entry: FileEntry) -> BinaryIO:
+def opened(path: Path, entry: FileEntry) -> io.BufferedReader:
     """Open a file of the right length, before memory is asked for; the caller closes it.
 
     Raises
@@ -89,17 +90,16 @@ def opened(path: Path, entry: FileEntry) -> BinaryIO:
     return handle
 
 
-def _fill(handle: BinaryIO, data: npt.NDArray[np.uint8], path: Path) -> None:
+def _fill(handle: io.BufferedReader, data: npt.NDArray[np.uint8], path: Path) -> None:
     place = 0
     while place < len(data):
-        block = handle.read(min(_BLOCK, len(data) - place))
-        if not block:
+        count = handle.readinto(data.data[place:])
+        if not count:
             raise CorruptFileError(f"{path} was cut short while it was read, at byte {place}")
-        data[place : place + len(block)] = np.frombuffer(block, dtype=np.uint8)
-        place += len(block)
+        place += count
 
 
-def _checksum(handle: BinaryIO) -> str:
+def _checksum(handle: io.BufferedReader) -> str:
     checksum = hashlib.sha256()
     while block := handle.read(_BLOCK):
         checksum.update(block)
