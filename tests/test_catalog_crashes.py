@@ -293,6 +293,7 @@ if child == 0:
         status = 0
     finally:
         os._exit(status)
+os.close(writer_ends)  # so that a reader who fails is not waited for
 for _ in range(ROUNDS):
     made = all_new(store, parent, parent.generation)
     store.publish(made, parent)

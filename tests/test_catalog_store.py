@@ -84,15 +84,18 @@ class TestCreate:
     def test_every_truncation_and_flip_of_its_file(self, store):
         path = store.folder / "catalog.json"
         data = path.read_bytes()
-        for length in range(len(data)):
-            path.write_bytes(data[:length])
+        with open(path, "r+b", buffering=0) as handle:
+            for place in range(len(data)):
+                for flip in [1 << bit for bit in range(8)] + [0xFF]:
+                    os.pwrite(handle.fileno(), bytes([data[place] ^ flip]), place)
+                    with pytest.raises(CorruptFileError, match=r"catalog\.json is .*damaged"):
+                        Store.open(store.folder)
+                os.pwrite(handle.fileno(), data[place : place + 1], place)
+        assert Store.open(store.folder).identity == store.identity
+        for length in reversed(range(len(data))):
+            os.truncate(path, length)
             with pytest.raises(CorruptFileError, match=r"catalog\.json is cut short or damaged"):
                 Store.open(store.folder)
-        for place in range(len(data)):
-            for flip in [1 << bit for bit in range(8)] + [0xFF]:
-                path.write_bytes(data[:place] + bytes([data[place] ^ flip]) + data[place + 1 :])
-                with pytest.raises(CorruptFileError, match=r"catalog\.json is .*damaged"):
-                    Store.open(store.folder)
 
     @pytest.mark.parametrize(
         ("changed", "error", "message"),
