@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import IO
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_TEMPORARY = re.compile(r"\.puresid-[0-9a-f]{16}\.tmp")
 
 
 @contextmanager
@@ -54,7 +56,47 @@ def atomic_write(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
         if isinstance(error, OSError) and (ours or error.errno in _NO_ROOM):
             _name(error, path)
         raise
-    _sync_folder(target.parent)
+    sync_folder(target.parent)
+
+
+@contextmanager
+def atomic_create(path: str | os.PathLike[str]) -> Iterator[IO[bytes]]:
+    """Open a file that appears at `path` when the block ends, unless there is one by then.
+
+    As `atomic_write`, but the file is linked and never takes the place of another: of several
+    writers one wins. The file system must have hard links.
+
+    Parameters
+    ----------
+    path : str or path
+        The file to make.
+
+    Yields
+    ------
+    binary file
+        Open for writing.
+
+    Raises
+    ------
+    FileExistsError
+        There is one.
+    OSError
+        The file cannot be written. It may stand there nevertheless, whole, where only the syncing
+        of the folder failed.
+    """
+    target = Path(path)
+    temporary = temporary_name(target)
+    handle = open(temporary, "xb")  # noqa: SIM115 (the file must be closed before its linking)
+    try:
+        with handle:
+            yield handle
+            handle.flush()
+            os.fsync(handle.fileno())
+        os.link(temporary, target)
+    finally:
+        with suppress(OSError):
+            temporary.unlink()
+    sync_folder(target.parent)
 
 
 def _name(error: OSError, path: str | os.PathLike[str]) -> None:
@@ -68,7 +110,13 @@ def temporary_name(target: Path) -> Path:
     return target.parent / f".puresid-{secrets.token_hex(8)}.tmp"
 
 
-def _sync_folder(folder: Path) -> None:
+def is_temporary(name: str) -> bool:
+    """Return whether `temporary_name` gives such names."""
+    return _TEMPORARY.fullmatch(name) is not None
+
+
+def sync_folder(folder: Path) -> None:
+    """Wait until the names of the files in a folder are on the disk."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)

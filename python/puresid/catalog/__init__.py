@@ -1,0 +1,1 @@
+"""A catalogue that lives: items come and go, and a published SID never moves."""
