@@ -1,0 +1,1 @@
+"""Catalogues: which item has which SID, kept for years."""
