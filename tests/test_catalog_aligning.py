@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import puresid
+from puresid.catalog import _matching
 from puresid.catalog.aligning import Alignment, align, tokens_kept
 from puresid.encoder import Activation, Linear
 
@@ -184,6 +185,34 @@ def test_one_item_outweighs_any_distance():
     assert more.permutations[0].tolist() == [0, 1]
 
 
+def test_tokens_that_nothing_decides_keep_their_numbers():
+    rng = np.random.default_rng(2)
+    old, new = random_books(rng, "residual", [3]), random_books(rng, "residual", [3], dim=5)
+    found = align(old, new, sids_old=[[0]], sids_new=[[2]])
+    assert found.permutations[0].tolist() == [2, 1, 0]
+
+
+def test_costs_rank_items_before_distances_before_numbers(monkeypatch):
+    """With so small a budget that each of them has the fewest steps that do."""
+    monkeypatch.setattr(_matching, "_BUDGET", 96)  # distances have 3 steps
+    rng = np.random.default_rng(4)
+    orders = [np.array(order) for order in itertools.permutations(range(3))]
+    rows = np.arange(3)
+    for _ in range(300):
+        shared, apart = rng.integers(0, 2, (3, 3)), rng.integers(0, 4, (3, 3)).astype("f8")
+        shared[0, 0], apart[0, 1] = 1, 3
+        costs = _matching._costs(shared, apart.copy())
+        sums = [costs[rows, order].sum() for order in orders]
+        ranks = [
+            (-shared[rows, order].sum(), apart[rows, order].sum(), (order != rows).sum())
+            for order in orders
+        ]
+        assert max(sums) < 3 * 96
+        assert sorted(sums) == [sums[i] for i in sorted(range(6), key=ranks.__getitem__)]
+        fractions = _matching._costs(shared, rng.random((3, 3)))
+        assert np.array_equal(fractions, np.rint(fractions))
+
+
 def test_a_token_counts_twice_below_a_prefix_that_is_kept():
     books = [np.arange(4.0)[:, None]] * 2
     below_kept = {"sids_old": [[0, 0]] * 3, "sids_new": [[0, 1]] * 3}
@@ -258,6 +287,16 @@ def test_children_go_with_their_node():
     assert found.kept.prefixes == (0.8, 0.8)
 
 
+def test_only_items_below_both_nodes_count():
+    tree = [[[0.0], [10.0]], [[[0.0], [1.0]], [[10.0], [11.0]]]]
+    books = puresid.Codebooks(tree, space="tree")
+    before = [[0, 0]] * 2 + [[1, 0]] * 3 + [[1, 1]] * 5
+    after = [[0, 0]] * 2 + [[0, 1]] * 3 + [[1, 1]] * 5
+    found = align(books, books, sids_old=before, sids_new=after)
+    assert found.permutations[1].tolist() == [[0, 1], [0, 1]]
+    assert found.kept.prefixes == (0.7, 0.7)
+
+
 def test_rotations_are_undone_before_codewords_are_compared():
     rng = np.random.default_rng(5)
     turns = [np.linalg.qr(rng.standard_normal((6, 6)))[0].astype("f4") for _ in range(2)]
@@ -270,6 +309,20 @@ def test_rotations_are_undone_before_codewords_are_compared():
     assert found.distances[0] == pytest.approx(0, abs=1e-9)
     straight = align(puresid.Codebooks([words]), new)
     assert straight.permutations[0].tolist() == order.tolist()
+
+
+def test_slices_are_turned_back_where_they_lie():
+    rng = np.random.default_rng(15)
+    turns = [np.linalg.qr(rng.standard_normal((3, 3)))[0].astype("f4") for _ in range(2)]
+    rotation = np.zeros((6, 6), dtype="f4")
+    rotation[:3, :3], rotation[3:, 3:] = turns
+    old = random_books(rng, "product", [6, 9])
+    orders = [rng.permutation(6), rng.permutation(9)]
+    levels = [old[level][orders[level]] @ turns[level].T for level in range(2)]
+    found = align(old, puresid.Codebooks(levels, space="product", rotation=rotation))
+    for got, order in zip(found.permutations, orders, strict=True):
+        assert got.tolist() == order.tolist()
+    assert found.distances == pytest.approx((0, 0), abs=1e-9)
 
 
 def test_items_align_what_codewords_cannot():

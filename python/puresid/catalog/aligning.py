@@ -143,8 +143,9 @@ def align(
     a token counts twice if the item keeps all those before it too. Among equals, codewords that are
     near each other. Without items it is the codewords: the least sum of squared distances.
 
-    Items are the better guide: refits of codebooks kept 5 to 10 % more of the first tokens by items
-    than by codewords, and twice as many whole SIDs or more. All items are better than a sample.
+    Items are the better guide, and all of them better than a sample: on Amazon Beauty (3 levels of
+    256, another seed) 61 % of first tokens were kept by items, 57 % by codewords, and 2.5 % of whole
+    SIDs against 1.4 %. Far more is kept if training starts from the old codewords, or by a tree.
 
     A tree is matched from the top: the children of two nodes that were matched, by the items below
     both. Of a product each slice is a level.
@@ -193,9 +194,9 @@ def align(
 
     Examples
     --------
-    >>> found = align([[[0.0], [5.0], [9.0]]], [[[9.1], [0.1], [5.2]]])
-    >>> found.codebooks[0].ravel().tolist() == [np.float32(x) for x in (0.1, 5.2, 9.1)]
-    True
+    >>> found = align([[[0.0], [5.0], [9.0]]], [[[9.5], [0.25], [5.5]]])
+    >>> found.codebooks[0].ravel().tolist()
+    [0.25, 5.5, 9.5]
     >>> found.permutations[0].tolist()
     [2, 0, 1]
     """
