@@ -1,0 +1,1 @@
+"""A catalogue that lives: keys, SIDs and vectors' digests on disk, in generations."""
