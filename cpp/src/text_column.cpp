@@ -30,7 +30,8 @@ void check_size(std::size_t found, std::size_t needed, const char* name) {
 
 void hash_texts(const TextColumn& texts, std::span<std::uint64_t> out, const Execution& execution) {
   check_size(out.size(), texts.size(), "out");
-  for_each_row(execution, out.size(), [&](std::size_t i) { out[i] = hash_bytes(texts.text(std::int64_t(i))); });
+  for_each_row(execution, out.size(),
+               [&](std::size_t i) { out[i] = hash_bytes(texts.text(static_cast<std::int64_t>(i))); });
 }
 
 void equal_texts(const TextColumn& a, std::span<const std::int64_t> a_rows, const TextColumn& b,
@@ -48,7 +49,7 @@ void offsets_of(const TextColumn& texts, std::span<const std::int64_t> rows, std
   std::int64_t end = 0;
   for (std::size_t i = 0; i < rows.size(); ++i) {
     out[i] = end;
-    const auto size = std::int64_t(texts.text(rows[i]).size());
+    const auto size = static_cast<std::int64_t>(texts.text(rows[i]).size());
     // A row may come often, so the sum may be longer than any memory.
     if (size > std::numeric_limits<std::int64_t>::max() - end) throw std::length_error("the texts are too long");
     end += size;
@@ -62,7 +63,7 @@ void copy_texts(const TextColumn& texts, std::span<const std::int64_t> rows, std
   const TextColumn places(out, offsets);
   for_each_row(execution, rows.size(), [&](std::size_t i) {
     const auto text = texts.text(rows[i]);
-    check_size(places.text(std::int64_t(i)).size(), text.size(), "a text's place");
+    check_size(places.text(static_cast<std::int64_t>(i)).size(), text.size(), "a text's place");
     std::copy(text.begin(), text.end(), out.begin() + offsets[i]);
   });
 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, cast
 
@@ -92,6 +92,32 @@ class Keys:
     @classmethod
     def _of_texts(cls, data: Bytes, offsets: Ints) -> Keys:
         return cls(None, read_only(data), read_only(offsets))
+
+    @classmethod
+    def concatenate(cls, columns: Sequence[Keys]) -> Keys:
+        """Put columns of one kind one after the other.
+
+        Raises
+        ------
+        TypeError
+            The kinds differ.
+        ValueError
+            There is no column.
+        """
+        if not columns:
+            raise ValueError("there are no columns to concatenate")
+        for other in columns[1:]:
+            check_kinds(columns[0], other)
+        if columns[0].kind == "int64":
+            return cls.of_integers(np.concatenate([keys._ints() for keys in columns]))
+        parts = [keys._text() for keys in columns]
+        begins = itertools.accumulate((len(data) for data, _ in parts), initial=0)
+        offsets = [places[:-1] + begin for (_, places), begin in zip(parts, begins, strict=False)]
+        end = sum(len(data) for data, _ in parts)
+        return cls._of_texts(
+            np.concatenate([data for data, _ in parts]),
+            np.concatenate([*offsets, np.array([end], dtype=np.int64)]),
+        )
 
     @property
     def kind(self) -> Kind:
@@ -286,9 +312,7 @@ class Keys:
 def check_kinds(keys: Keys, others: Keys) -> None:
     """Raise TypeError where two columns are of different kinds."""
     if keys.kind != others.kind:
-        raise TypeError(
-            f"keys of kind {others.kind!r} cannot be compared with keys of kind {keys.kind!r}"
-        )
+        raise TypeError(f"keys of kind {others.kind!r} do not go with keys of kind {keys.kind!r}")
 
 
 def key_tensor_names(kind: Kind, prefix: str = "") -> tuple[str, ...]:
