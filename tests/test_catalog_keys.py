@@ -177,6 +177,7 @@ def test_arrow_arrays_become_keys():
         pa.array(values),
         pa.array(values, pa.large_string()),
         pa.array(["?", *values, "?"])[1:-1],
+        pa.array(["?", *values, "?"], pa.large_string())[1:-1],
         pa.chunked_array([values[:1], [], values[1:]]),
         pa.array(values).dictionary_encode(),
         pa.chunked_array([pa.array(values).dictionary_encode()]),
