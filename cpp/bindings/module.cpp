@@ -7,6 +7,7 @@ namespace py = pybind11;
 
 namespace puresid::bindings {
 void register_assign(py::module_& module);
+void register_catalog(py::module_& module);
 void register_config(py::module_& module);
 void register_kmeans(py::module_& module);
 void register_linear(py::module_& module);
@@ -22,4 +23,5 @@ PYBIND11_MODULE(_core, module) {
   puresid::bindings::register_linear(module);
   puresid::bindings::register_assign(module);
   puresid::bindings::register_trie(module);
+  puresid::bindings::register_catalog(module);
 }

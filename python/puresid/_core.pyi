@@ -86,3 +86,33 @@ class SidTrie:
     def tokens(self, depth: int) -> npt.NDArray[np.uint32]: ...
     def first_child(self, depth: int) -> npt.NDArray[np.uint32]: ...
     def first_leaf(self, depth: int) -> npt.NDArray[np.uint32]: ...
+
+def hash_integers(values: npt.NDArray[np.int64]) -> npt.NDArray[np.uint64]: ...
+def hash_texts(
+    bytes: npt.NDArray[np.uint8], offsets: npt.NDArray[np.int64], *, threads: int
+) -> npt.NDArray[np.uint64]: ...
+def equal_texts(
+    bytes: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
+    other_bytes: npt.NDArray[np.uint8],
+    other_offsets: npt.NDArray[np.int64],
+    other_rows: npt.NDArray[np.int64],
+    *,
+    threads: int,
+) -> npt.NDArray[np.bool_]: ...
+def take_texts(
+    bytes: npt.NDArray[np.uint8],
+    offsets: npt.NDArray[np.int64],
+    rows: npt.NDArray[np.int64],
+    *,
+    threads: int,
+) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]: ...
+def vector_digests(vectors: npt.NDArray[np.float32], *, threads: int) -> npt.NDArray[np.uint64]: ...
+def find_intervals(
+    values: npt.NDArray[np.uint64],
+    low: npt.NDArray[np.uint64],
+    high: npt.NDArray[np.uint64],
+    *,
+    threads: int,
+) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]: ...
