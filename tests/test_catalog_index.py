@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from segment_cases import WIDE, random_sids
 from puresid.catalog._sid_codes import SidCodes
 from puresid.catalog.index import SortedIndex, ragged
 from puresid.files import CorruptFileError
+from segment_cases import WIDE, random_sids
 
 
 @given(st.lists(st.integers(0, 5) | st.integers(0, 2**64 - 1), max_size=50))

@@ -5,12 +5,12 @@ import itertools
 import numpy as np
 import pytest
 
-from segment_cases import WIDE, random_sids
 from puresid.catalog import index
 from puresid.catalog.index import SortedIndex
 from puresid.catalog.keys import Keys
 from puresid.catalog.segment import Segment, vector_digests
 from puresid.files import CorruptFileError
+from segment_cases import WIDE, random_sids
 
 
 def random_keys(rng: np.random.Generator, count: int) -> Keys:
