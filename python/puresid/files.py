@@ -197,7 +197,8 @@ def write_sids(
     ImportError
         A Parquet file is named and pyarrow is not installed.
     OSError
-        The file cannot be written; what stood at `path` before is then still there.
+        The file cannot be written. What stood at `path` before is then still there, unless only
+        the syncing of the folder failed: see `puresid.atomic.atomic_write`.
     """
     suffix = _suffix(path, SID_SUFFIXES)
     sids = checked_sids(np.asarray(sids), "sids")

@@ -116,7 +116,7 @@ def _grid(path: Path) -> ItemSids:
         raise ValueError(said)
     try:
         array = np.asarray(tensor.numpy())
-    except (TypeError, NotImplementedError, RuntimeError) as error:  # sparse, or without content
+    except (TypeError, RuntimeError) as error:  # sparse, or without content
         raise ValueError(said) from error
     return item_sids(checked_sids(np.ascontiguousarray(array.T), str(path)))
 

@@ -67,7 +67,7 @@ class TensorFile:
         tensor = self.tensors[name]
         try:
             array = np.asarray(to_numpy(tensor))
-        except (TypeError, NotImplementedError, RuntimeError) as error:
+        except (TypeError, RuntimeError) as error:
             raise ValueError(
                 f"{self.place}: {name!r} is of {tensor.dtype} on {tensor.device}, laid out as "
                 f"{tensor.layout}, which NumPy cannot take; dense float32 is needed"
