@@ -1,13 +1,15 @@
 """Unique, purely semantic IDs for every item of a catalogue.
 
 `assign` gives each item vector a semantic ID (SID), a short tuple of codebook tokens that no other
-item has. `RQKMeans` and `RQVAE` train codebooks; `Codebooks` keeps them.
+item has. `RQKMeans` and `RQVAE` train codebooks; `Codebooks` keeps them. `Catalog` keeps the SIDs of
+items that come and go.
 """
 
 import os as _os
 
 from puresid._core import CapacityError, __version__
 from puresid.assignment import Assignment, AssignmentSummary, assign
+from puresid.catalog import Catalog
 from puresid.codebooks import Codebooks
 from puresid.columns import ArrowVectors, ParquetVectors
 from puresid.config import build_config
@@ -34,6 +36,7 @@ __all__ = [
     "AssignmentSummary",
     "Batches",
     "CapacityError",
+    "Catalog",
     "Codebooks",
     "Encoder",
     "HierarchicalKMeans",

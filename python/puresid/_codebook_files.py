@@ -18,6 +18,12 @@ def write_codebooks(
     codebooks: Codebooks, path: str | os.PathLike[str], *, more: dict[str, Any] | None = None
 ) -> None:
     """Write them; see `Codebooks.save`. `more` goes to the description."""
+    description, tensors = to_tensors(codebooks)
+    write_described(path, FORMAT, description | (more or {}), tensors)
+
+
+def to_tensors(codebooks: Codebooks) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the description, but for its format, and the tensors of codebooks."""
     tensors = {f"codebook_{number}": level for number, level in enumerate(codebooks)}
     description: dict[str, Any] = {
         "space": codebooks.space,
@@ -29,7 +35,7 @@ def write_codebooks(
     if codebooks.encoder is not None:
         description["encoder"], layers = codebooks.encoder.to_tensors()
         tensors |= layers
-    write_described(path, FORMAT, description | (more or {}), tensors)
+    return description, tensors
 
 
 def read_codebooks(path: str | os.PathLike[str]) -> tuple[Codebooks, dict[str, Any]]:
@@ -46,12 +52,19 @@ def read_codebooks(path: str | os.PathLike[str]) -> tuple[Codebooks, dict[str, A
     if description:
         check_format(path, description, FORMAT)
     try:
-        return _from_tensors(tensors, description), description
+        return from_tensors(tensors, description), description
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
 
 
-def _from_tensors(tensors: dict[str, Any], description: dict[str, Any]) -> Codebooks:
+def from_tensors(tensors: dict[str, Any], description: dict[str, Any]) -> Codebooks:
+    """Make codebooks of what `to_tensors` gave.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Tensors are missing or one too many, or as `Codebooks`.
+    """
     names = {
         int(match[1]): name for name in tensors if (match := re.fullmatch(r"codebook_(\d+)", name))
     }

@@ -72,7 +72,14 @@ class Assignment:
         )
 
 
-def _checked_tiers(tiers: Any, n_levels: int) -> list[list[int]]:
+def checked_tiers(tiers: Any, n_levels: int) -> list[list[int]]:
+    """Return tiers as lists of positive integers; the default ones for None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        They are no sequence of sequences of positive integers.
+    """
     if tiers is None:
         return _core.default_tiers(n_levels)
     if isinstance(tiers, (str, bytes)) or not hasattr(tiers, "__iter__"):
@@ -229,7 +236,7 @@ def assign(
         raise ValueError(_wrong_dimension(books, rows.shape[1]))
     if books.input_dim != books.dim or books.latent is not books:
         rows = Transformed(rows, books, threads=threads)
-    widths = _checked_tiers(tiers, books.n_levels)
+    widths = checked_tiers(tiers, books.n_levels)
     columns = books.n_levels + (method == "suffix")
     used = None if taken is None else token_matrix(taken, columns, "taken")
     limit = _checked_limit(max_distortion)

@@ -31,6 +31,12 @@ def integer(value: Any, name: str, least: int) -> int:
     return number
 
 
+def one_of(value: Any, name: str, known: tuple[str, ...]) -> None:
+    """Raise ValueError where `value` is none of the texts that are known."""
+    if not isinstance(value, str) or value not in known:
+        raise ValueError(f"{name} is {value!r}; it must be one of {', '.join(map(repr, known))}")
+
+
 def rows_at_once(vectors: Any) -> npt.NDArray[Any]:
     """Return vectors as a matrix of real numbers, an array or memory map as it is.
 

@@ -24,6 +24,10 @@ COLUMNS: dict[str, tuple[tuple[str, ...], tuple[int, int] | None]] = {
     "slots": (("uint8",), None),
     "values": (("uint64",), None),
     "order": (("uint32",), None),
+    "files": (("uint32",), None),
+    "rows": (("uint32",), None),
+    "old_sids": (("uint16", "uint32"), (1, MOST_LEVELS)),
+    "new_sids": (("uint16", "uint32"), (1, MOST_LEVELS)),
 }
 """By name: the types that are possible, and the fewest and most columns of a matrix."""
 

@@ -1,0 +1,135 @@
+"""From what a call has found to the next generation."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from puresid import _core
+from puresid._codebook_files import FORMAT as CODEBOOKS_FORMAT
+from puresid._codebook_files import to_tensors
+from puresid.catalog._tensors import lay_out
+from puresid.catalog.changes import Moves, Removals, Updates
+from puresid.catalog.loading import Loader
+from puresid.catalog.loads import PrefixLoad, prefix_loads
+from puresid.catalog.manifest import FileEntry, Manifest, epoch_hash, file_name
+from puresid.catalog.parameters import Parameters
+from puresid.catalog.places import Places
+from puresid.catalog.segment import Segment
+from puresid.codebooks import Codebooks
+
+__all__ = ["hash_of_epoch", "loads_of", "publish", "removals", "write_codebooks", "write_rows"]
+
+
+def write_rows(
+    loader: Loader, content: Segment | Removals | Updates | Moves, generation: int
+) -> FileEntry:
+    """Write a file of items or changes, which the next generation will name."""
+    kind = _KINDS[type(content)]
+    rows = len(content.rows) if isinstance(content, (Removals, Updates)) else len(content)
+    entry = loader.store.write_file(kind, content.to_tensors(), rows=rows, generation=generation)
+    loader.cache[entry.name] = content
+    return entry
+
+
+_KINDS: dict[type, str] = {
+    Segment: "items",
+    Removals: "removals",
+    Updates: "updates",
+    Moves: "moves",
+}
+
+
+def write_codebooks(loader: Loader, codebooks: Codebooks, generation: int) -> FileEntry:
+    """Write codebooks as `Codebooks.save` does, so that `Codebooks.load` reads them."""
+    description, tensors = to_tensors(codebooks)
+    entry = loader.store.write_file(
+        "codebooks",
+        tensors,
+        {"format": CODEBOOKS_FORMAT} | description,
+        rows=sum(codebooks.sizes),
+        generation=generation,
+    )
+    loader.cache[entry.name] = codebooks
+    return entry
+
+
+def hash_of_epoch(codebooks: Codebooks, parameters: Parameters) -> str:
+    """Return the hash that an epoch with these codebooks and parameters has."""
+    description, tensors = to_tensors(codebooks)
+    layout = lay_out(tensors, {"format": CODEBOOKS_FORMAT} | description)
+    entry = FileEntry(
+        name=file_name("codebooks", layout.sha256),
+        kind="codebooks",
+        rows=sum(codebooks.sizes),
+        bytes=layout.size,
+        sha256=layout.sha256,
+        generation=1,
+    )
+    return epoch_hash(entry, parameters.for_codebooks(codebooks).to_dict())
+
+
+def removals(places: Places) -> Removals:
+    """Return the removal of items, in the order in which they came."""
+    order = np.lexsort((places.rows, places.parts))
+    return Removals(places.parts[order].astype(np.uint32), places.rows[order].astype(np.uint32))
+
+
+def publish(
+    loader: Loader,
+    parent: Manifest | None,
+    *,
+    codebooks: FileEntry,
+    parameters: Parameters,
+    files: tuple[FileEntry, ...],
+    epoch: int,
+    config: dict[str, Any],
+) -> Manifest:
+    """Make the next generation of these files, and publish it.
+
+    Raises
+    ------
+    PublishRaceError, OSError
+        As `Store.publish`.
+    """
+    generation = 1 if parent is None else parent.generation + 1
+    state = loader.state_of(codebooks, parameters, files)
+    counts = state.counts(generation)
+    for kind in ("items", "removals", "updates"):
+        new = [entry.rows for entry in files if entry.generation == generation]
+        kinds = [entry.kind for entry in files if entry.generation == generation]
+        counts[f"new_{kind}"] = sum(
+            rows for rows, found in zip(new, kinds, strict=True) if found == kind
+        )
+    loads = prefix_loads([state.held(generation)], state.codebooks, capacity=parameters.capacity)
+    manifest = Manifest(
+        generation=generation,
+        parent=None if parent is None else parent.sha256,
+        epoch=epoch,
+        epoch_hash=epoch_hash(codebooks, parameters.to_dict()),
+        codebooks=codebooks,
+        parameters=parameters.to_dict(),
+        files=files,
+        counts=counts,
+        prefix_load={"prefixes": [dataclasses.asdict(load) for load in loads]},
+        config=config,
+        version=_core.__version__,
+    )
+    loader.store.publish(manifest, parent)
+    return manifest
+
+
+def loads_of(manifest: Manifest) -> tuple[PrefixLoad, ...]:
+    """Return what a manifest says of prefixes.
+
+    Raises
+    ------
+    KeyError, TypeError
+        It says something else.
+    """
+    return tuple(
+        PrefixLoad(**(load | {"tenths": tuple(load["tenths"])}))
+        for load in manifest.prefix_load["prefixes"]
+    )

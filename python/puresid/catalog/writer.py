@@ -1,0 +1,109 @@
+"""`Writer`: how a catalogue goes from one generation to the next."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from puresid.catalog.errors import PublishRaceError
+from puresid.catalog.garbage import Collected
+from puresid.catalog.manifest import FileEntry, Manifest
+from puresid.catalog.parameters import Parameters
+from puresid.catalog.publishing import publish
+from puresid.catalog.snapshot import Snapshot
+
+__all__ = ["Writer"]
+
+
+class Writer(Snapshot):
+    """A generation that can be followed by the next. One thread at a time may change it."""
+
+    def refresh(self) -> None:
+        """Go to the newest generation; what has been read before is not read again.
+
+        Raises
+        ------
+        CorruptFileError, OSError
+            As `open`; the object stays at its generation.
+        """
+        self._manifest, self._state = self._loader.store.read_current(
+            lambda newest: (newest, self._loader.state(newest))
+        )
+        needed = {entry.name for entry in self._manifest.entries}
+        for name in self._loader.cache.keys() - needed:
+            del self._loader.cache[name]
+
+    def collect_garbage(self, *, keep: int = 2, dry_run: bool = False) -> Collected:
+        """Remove old generations, what only they name, and what crashed writers left.
+
+        Parameters
+        ----------
+        keep : int
+            How many generations stay, the newest ones.
+        dry_run : bool
+            Whether only to say what would be removed.
+
+        Returns
+        -------
+        Collected
+
+        Raises
+        ------
+        ValueError, CorruptFileError, OSError
+            As `Store.collect_garbage`.
+        """
+        return self._loader.store.collect_garbage(keep=keep, dry_run=dry_run)
+
+    @contextmanager
+    def _writing(self, dry_run: bool = False) -> Iterator[None]:
+        """Hold the lock, and be sure that this is the newest generation."""
+        if dry_run:
+            yield
+            return
+        with self._loader.store.locked(wait=False):
+            newest = max(self._loader.store.generations(), default=0)
+            if newest != self.generation:
+                raise PublishRaceError(
+                    f"generation {newest} of {self.folder} has been published; this is "
+                    f"generation {self.generation}: refresh, and try again"
+                )
+            yield
+
+    def _publish(self, files: tuple[FileEntry, ...], config: dict[str, Any] | None) -> None:
+        """Publish the next generation, with these files more; none where there are none."""
+        if files:
+            self._see(
+                publish(
+                    self._loader,
+                    self._manifest,
+                    codebooks=self._manifest.codebooks,
+                    parameters=self.parameters,
+                    files=(*self._manifest.files, *files),
+                    epoch=self.epoch,
+                    config=config or {},
+                )
+            )
+
+    def _begin_epoch(
+        self,
+        codebooks: FileEntry,
+        parameters: Parameters,
+        files: tuple[FileEntry, ...],
+        config: dict[str, Any] | None,
+    ) -> None:
+        """Publish the first generation of the next epoch."""
+        self._see(
+            publish(
+                self._loader,
+                self._manifest,
+                codebooks=codebooks,
+                parameters=parameters,
+                files=files,
+                epoch=self.epoch + 1,
+                config=config or {},
+            )
+        )
+
+    def _see(self, manifest: Manifest) -> None:
+        self._manifest, self._state = manifest, self._loader.state(manifest)
