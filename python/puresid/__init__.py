@@ -1,8 +1,8 @@
 """Unique, purely semantic IDs for every item of a catalogue.
 
 `assign` gives each item vector a semantic ID (SID), a short tuple of codebook tokens that no other
-item has. `RQKMeans` and `RQVAE` train codebooks; `Codebooks` keeps them. `Catalog` keeps the SIDs of
-items that come and go.
+item has. `RQKMeans` and `RQVAE` train codebooks; `Codebooks` keeps them. `Catalog` keeps the SIDs
+of items that come and go.
 """
 
 import os as _os

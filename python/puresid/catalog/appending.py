@@ -277,7 +277,7 @@ class _Sharing:
     in_batch: Rows
     published: Bools
 
-    def spread(self, own: npt.NDArray[Any], published: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def spread(self, own: Any, published: npt.NDArray[Any]) -> Any:
         """Return a column for all items from that of those alone, and that of the published."""
         column = np.empty((len(self.alone), *own.shape[1:]), dtype=own.dtype)
         column[self.alone] = own
