@@ -258,9 +258,10 @@ def place(
     slots = None
     if state.parameters.capacity > 1:
         slots = np.ascontiguousarray(sids[:, levels], dtype=np.uint8)
+    tokens: Any = np.ascontiguousarray(sids[:, :levels])
     segment = Segment.of(
         batch.keys,
-        np.ascontiguousarray(sids[:, :levels]),
+        tokens,
         digests=batch.digests,
         stages=stages,
         slots=slots,
