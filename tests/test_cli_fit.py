@@ -5,7 +5,7 @@ import pytest
 from click.testing import CliRunner
 
 import puresid
-from puresid import HierarchicalKMeans, ProductQuantizer, RQKMeans, cli
+from puresid import Codebooks, HierarchicalKMeans, ProductQuantizer, RQKMeans, cli
 
 
 @pytest.fixture(autouse=True)
@@ -72,6 +72,33 @@ def test_is_the_library_s_training(words, expected):
     ):
         assert f"level {level}: {size} codewords, mean squared distance {errors[-1]:.6g}" in output
     assert output.endswith("wrote f.safetensors\n")
+
+
+@pytest.mark.parametrize(
+    ("words", "options"), [((), {}), (("--balanced",), {"balanced": True}), (("--levels", 2), {})]
+)
+def test_from_codebooks(vectors, words, options):
+    old = RQKMeans(2, (8, 4), n_iter=1).fit(vectors)
+    old.save("old.safetensors")
+    run("--start", "old.safetensors", "--n-iter", 2, *words)
+    expected = RQKMeans(2, (8, 4), n_iter=2, start=old.codebooks, **options).fit(vectors)
+    found = RQKMeans.load("f.safetensors")
+    assert found.codebooks == expected.codebooks
+    assert found.start == old.codebooks
+    assert found.codebooks != RQKMeans(2, (8, 4), n_iter=2, **options).fit(vectors).codebooks
+
+
+def test_codebooks_to_begin_from_that_do_not_fit(vectors):
+    old = RQKMeans(2, 8, n_iter=1).fit(vectors)
+    old.save("old.safetensors")
+    words = ("--start", "old.safetensors")
+    message = "start has codebooks of the sizes (8, 8); n_levels and codebook_size ask for (4, 4)"
+    assert error(run(*words, "--codebook-size", "4,4", code=2)) == message
+    message = "--start is not an option of --quantizer product"
+    assert error(run(*words, "--quantizer", "product", code=2)) == message
+    words = ("fit", "v.npy", "-o", "old.safetensors", *words)
+    assert "old.safetensors is an input" in command(*words, code=2)
+    assert Codebooks.load("old.safetensors") == old.codebooks
 
 
 def test_batches_of_an_arrow_file():

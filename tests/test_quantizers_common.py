@@ -9,12 +9,15 @@ import pytest
 import puresid
 from puresid import Codebooks, HierarchicalKMeans, ProductQuantizer, RQKMeans
 
+START = 3 * np.random.default_rng(2).standard_normal((2, 16, 7), dtype=np.float32)
+
 
 def quantizers(**options) -> list:
     return [
         RQKMeans(3, 16, n_iter=5, **options),
         RQKMeans(2, (16, 8), n_iter=5, balanced=True, **options),
         RQKMeans(2, 16, n_iter=3, batch_size=300, **options),
+        RQKMeans(2, 16, n_iter=3, batch_size=300, start=START, **options),
         HierarchicalKMeans((8, 6), n_iter=5, **options),
         ProductQuantizer(3, 16, n_iter=5, rotation_iter=4, **options),
         ProductQuantizer(2, 8, n_iter=5, rotation="none", **options),
@@ -22,7 +25,7 @@ def quantizers(**options) -> list:
     ]
 
 
-NAMES = ["rqkmeans", "balanced", "mini-batch", "tree", "opq", "pq", "turned"]
+NAMES = ["rqkmeans", "balanced", "mini-batch", "from a start", "tree", "opq", "pq", "turned"]
 every_kind = pytest.mark.parametrize("kind", range(len(NAMES)), ids=NAMES)
 
 
@@ -248,7 +251,7 @@ def test_a_parameter_that_there_is_not(kind):
 def test_sources_are_for_mini_batches(vectors, trained, kind):
     source = puresid.Batches(lambda: np.array_split(vectors, 3), shape=vectors.shape)
     quantizer = quantizers()[kind]
-    if NAMES[kind] == "mini-batch":
+    if NAMES[kind] in ("mini-batch", "from a start"):
         assert digest(quantizer.fit(source)) == digest(trained[kind])
         return
     with pytest.raises(TypeError, match="all rows are needed at once"):

@@ -15,10 +15,16 @@ RQVAE_FORMAT = "puresid.rqvae"
 
 
 def write_codebooks(
-    codebooks: Codebooks, path: str | os.PathLike[str], *, more: dict[str, Any] | None = None
+    codebooks: Codebooks,
+    path: str | os.PathLike[str],
+    *,
+    more: dict[str, Any] | None = None,
+    start: Codebooks | None = None,
 ) -> None:
-    """Write them; see `Codebooks.save`. `more` goes to the description."""
+    """Write them; see `Codebooks.save`. `more` goes to the description, `start` beside them."""
     description, tensors = to_tensors(codebooks)
+    if start is not None:
+        tensors |= {f"start_{number}": level for number, level in enumerate(start)}
     write_described(path, FORMAT, description | (more or {}), tensors)
 
 
@@ -38,8 +44,10 @@ def to_tensors(codebooks: Codebooks) -> tuple[dict[str, Any], dict[str, Any]]:
     return description, tensors
 
 
-def read_codebooks(path: str | os.PathLike[str]) -> tuple[Codebooks, dict[str, Any]]:
-    """Read what `write_codebooks` wrote, and its whole description; see `Codebooks.load`.
+def read_codebooks(
+    path: str | os.PathLike[str],
+) -> tuple[Codebooks, dict[str, Any], Codebooks | None]:
+    """Read what `write_codebooks` wrote: codebooks, the whole description, and any `start`.
 
     A file without a description holds residual codebooks; one of `RQVAE.save` holds those that it
     trained, encoder included.
@@ -48,11 +56,14 @@ def read_codebooks(path: str | os.PathLike[str]) -> tuple[Codebooks, dict[str, A
     if description.get("format") == RQVAE_FORMAT:
         from puresid.quantizers.rqvae import RQVAE
 
-        return RQVAE.load(path).codebooks, description
+        return RQVAE.load(path).codebooks, description, None
     if description:
         check_format(path, description, FORMAT)
     try:
-        return from_tensors(tensors, description), description
+        names = sorted(name for name in tensors if re.fullmatch(r"start_\d+", name))
+        start = {f"codebook_{name.removeprefix('start_')}": tensors.pop(name) for name in names}
+        codebooks = from_tensors(tensors, description)
+        return codebooks, description, from_tensors(start, {}) if start else None
     except (TypeError, ValueError) as error:
         raise ValueError(f"{os.fspath(path)}: {error}") from error
 

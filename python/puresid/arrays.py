@@ -27,6 +27,34 @@ def to_numpy(values: Any) -> Any:
     return values
 
 
+def speaks_arrow(values: Any) -> bool:
+    """Whether it gives its content through Arrow's PyCapsule interface. Never imports pyarrow."""
+    return hasattr(values, "__arrow_c_stream__") or hasattr(values, "__arrow_c_array__")
+
+
+def as_array(values: Any, name: str) -> npt.NDArray[Any]:
+    """Return an array of what is one, of a tensor, or of a column of vectors that speaks Arrow.
+
+    Raises
+    ------
+    ValueError
+        Arrow gives no column of vectors or several; NumPy cannot make an array.
+    ImportError
+        It can be had through Arrow only, and pyarrow is not installed.
+    """
+    values = to_numpy(values)
+    if not speaks_arrow(values):
+        return np.asarray(values)
+    from puresid._arrow import arrow_matrix, need_pyarrow
+
+    found = arrow_matrix(values, name)
+    if found is None:
+        found = np.asarray(values)
+        if found.ndim != 2 or found.dtype.kind not in "iuf":
+            need_pyarrow(name)  # with it these might be vectors
+    return found
+
+
 def is_whole(array: npt.NDArray[Any]) -> bool:
     """Whether the core takes these vectors as they are: native float32 or float16 in C order."""
     native = array.dtype in (np.dtype(np.float32), np.dtype(np.float16)) and array.dtype.isnative
@@ -39,7 +67,8 @@ def float_matrix(values: Any, name: str) -> npt.NDArray[np.float32]:
     Parameters
     ----------
     values : array_like, shape (N, D)
-        Real numbers of any integer or floating dtype, byte order and strides, or a torch tensor.
+        Real numbers of any integer or floating dtype, byte order and strides, a torch tensor, or a
+        column of vectors that speaks Arrow.
     name : str
         How errors call it.
 
@@ -53,11 +82,15 @@ def float_matrix(values: Any, name: str) -> npt.NDArray[np.float32]:
     TypeError
         If the values are not real numbers.
     ValueError
-        If there are not two dimensions.
+        If there are not two dimensions, or Arrow gives no column of vectors or several.
+    ImportError
+        If they come through Arrow and pyarrow is not installed.
     """
     try:
-        array = np.asarray(to_numpy(values))
+        array = as_array(values, name)
     except ValueError as error:
+        if speaks_arrow(values):
+            raise
         raise ValueError(f"{name} is ragged: its rows have different lengths") from error
     if array.ndim != 2:
         raise ValueError(

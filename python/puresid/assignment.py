@@ -153,7 +153,9 @@ def assign(
     ----------
     vectors : array_like or VectorSource, shape (N, D)
         What the codebooks take, before their encoder and rotation where they have any. Real
-        numbers, a torch tensor, or a source of batches. float32 and float16 in C order (a
+        numbers, a torch tensor, a source of batches, or what speaks Arrow's PyCapsule interface
+        (polars, duckdb, pyarrow, …): a column of lists of floats or of fixed-size binary that holds
+        little-endian float32, or a table with one such column. float32 and float16 in C order (a
         ``np.memmap`` too) are read where they lie; anything else is converted to float32, a large
         array or a source block by block. The result is the same bytes whichever it is.
     codebooks : Codebooks or sequence of array_like
@@ -195,6 +197,8 @@ def assign(
     ValueError
         If shapes do not fit, a value is NaN, infinite or out of range (naming the place), or a
         source does not give the same rows when it is read again.
+    ImportError
+        If vectors speak Arrow and pyarrow is not installed.
     OSError
         If a source's items in conflict need a temporary file (beyond 64 MiB) and there is no room.
     KeyboardInterrupt

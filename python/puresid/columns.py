@@ -215,22 +215,35 @@ def _width(pa: Any, kind: Any) -> int | None:
 
 def _choose_column(pa: Any, schema: Any, path: PathLike, column: str | None, what: str) -> Any:
     suitable = [field for field in schema if _is_suitable(pa, field.type, what)]
-    listing = ", ".join(f"{field.name} ({field.type})" for field in schema) or "none"
-    named = suitable if column is None else [field for field in schema if field.name == column]
-    if column is None and len(named) != 1:
-        count = "no column" if not named else f"{len(named)} columns"
+    if column is not None:
+        named = column_named(schema, path, column)
+        if named not in suitable:
+            raise ValueError(
+                f"{path}: column {column!r} is of type {named.type}, which holds no {what}; "
+                f"its columns: {listed(schema)}"
+            )
+        return named
+    if len(suitable) != 1:
+        count = "no column" if not suitable else f"{len(suitable)} columns"
         raise ValueError(
-            f"{path} has {count} of {what}, and exactly one must be chosen; its columns: {listing}"
+            f"{path} has {count} of {what}, and exactly one must be chosen; "
+            f"its columns: {listed(schema)}"
         )
+    return suitable[0]
+
+
+def column_named(schema: Any, path: PathLike, column: str) -> Any:
+    """Return the field of that name. ValueError where there is none, or several."""
+    named = [field for field in schema if field.name == column]
     if len(named) != 1:
         count = "no column" if not named else f"{len(named)} columns"
-        raise ValueError(f"{path} has {count} named {column!r}; its columns: {listing}")
-    if named[0] not in suitable:
-        raise ValueError(
-            f"{path}: column {column!r} is of type {named[0].type}, which holds no {what}; "
-            f"its columns: {listing}"
-        )
+        raise ValueError(f"{path} has {count} named {column!r}; its columns: {listed(schema)}")
     return named[0]
+
+
+def listed(schema: Any) -> str:
+    """Return the columns and their types, for messages."""
+    return ", ".join(f"{field.name} ({field.type})" for field in schema) or "none"
 
 
 def _is_list(pa: Any, kind: Any) -> bool:

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from puresid.arrays import check_finite, float_matrix, is_whole, to_numpy
+from puresid.arrays import (
+    as_array,
+    check_finite,
+    float_matrix,
+    is_whole,
+    speaks_arrow,
+    to_numpy,
+)
 
 if TYPE_CHECKING:
     from puresid.codebooks import Codebooks
@@ -117,7 +124,8 @@ def vectors_or_source(values: Any) -> npt.NDArray[Any] | VectorSource:
     Parameters
     ----------
     values : array_like, shape (N, D), or VectorSource
-        Item vectors.
+        Item vectors. What speaks Arrow is taken once, whole: its column of vectors becomes an array
+        where it lies in one piece, else a source.
 
     Returns
     -------
@@ -125,7 +133,7 @@ def vectors_or_source(values: Any) -> npt.NDArray[Any] | VectorSource:
 
     Raises
     ------
-    TypeError, ValueError
+    TypeError, ValueError, ImportError
         As `float_matrix`; or a source's shape is not two positive numbers.
     """
     if isinstance(values, VectorSource) and not isinstance(values, np.ndarray):
@@ -133,20 +141,27 @@ def vectors_or_source(values: Any) -> npt.NDArray[Any] | VectorSource:
         if len(shape) != 2 or shape[0] < 0 or shape[1] < 1:
             raise ValueError(f"vectors has shape {shape}; (items, dimension) is needed")
         return values
-    array = np.asarray(to_numpy(values)) if hasattr(values, "shape") else None
-    if array is not None and array.ndim == 2 and array.dtype.kind in "iuf" and array.shape[1] > 0:
-        if is_whole(array):
-            return array
-        if array.size * 4 > KEPT_IN_MEMORY:
-            return _Blocks(array)
-    return float_matrix(values, "vectors")
+    values = to_numpy(values)
+    if speaks_arrow(values):
+        from puresid._arrow import arrow_vectors
+
+        found = arrow_vectors(values, "vectors")
+        if found is not None and not isinstance(found, np.ndarray):
+            return found
+        values = values if found is None else found
+    array = np.asarray(values) if hasattr(values, "shape") else None
+    if array is None or array.ndim != 2 or array.dtype.kind not in "iuf" or array.shape[1] == 0:
+        return float_matrix(values, "vectors")
+    if is_whole(array):
+        return array
+    return _Blocks(array) if array.size * 4 > KEPT_IN_MEMORY else float_matrix(array, "vectors")
 
 
 def _read(source: VectorSource) -> Iterator[npt.NDArray[Any]]:
     """Yield the batches as arrays whose shapes are checked."""
     dim = source.shape[1]
     for number, batch in enumerate(source.batches()):
-        array = np.asarray(to_numpy(batch))
+        array = as_array(batch, f"batch {number} of vectors")
         if array.ndim != 2 or array.shape[1] != dim:
             raise ValueError(
                 f"batch {number} of vectors has shape {array.shape}; (rows, {dim}) is needed"

@@ -133,6 +133,41 @@ def _read_vectors(path: Path) -> bytes:
     return digest(vectors.shape, *(np.array(batch) for batch in vectors.batches()))
 
 
+def _write_items(path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    texts = pa.array([f"é{row % 4}" for row in range(8)])
+    columns = {"vector": pa.array([row.tobytes() for row in VECTORS], pa.binary(12))}
+    table = pa.table({"key": texts.dictionary_encode(), "n": range(8), **columns})
+    if path.suffix == ".parquet":
+        parquet.write_table(table, path)
+    else:
+        with pa.OSFile(str(path), "wb") as file, pa.ipc.new_file(file, table.schema) as writer:
+            writer.write_table(table)
+
+
+def _read_items(path: Path) -> bytes:
+    from puresid.catalog.inputs import open_items
+
+    found = open_items(path, priority_column="n")
+    assert not isinstance(found.vectors, np.ndarray)
+    vectors = [np.array(batch) for batch in found.vectors.batches()]
+    return digest(found.keys.kind, found.keys.tolist(), found.priority, *vectors)
+
+
+def _write_keys(path: Path) -> None:
+    np.save(path, np.array([f"é{row}" for row in range(8)]))
+
+
+def _read_keys(path: Path) -> bytes:
+    from puresid.catalog.inputs import open_items
+
+    vectors = path.with_name("beside.npy")
+    np.save(vectors, VECTORS)
+    return digest(open_items(vectors, keys=path).keys.tolist())
+
+
 _PLAIN = (
     Kind("codebooks", "c.safetensors", _write_codebooks, _read_codebooks),
     Kind("codebooks, tree", "c.safetensors", _write_tree, _read_codebooks),
@@ -140,6 +175,7 @@ _PLAIN = (
     Kind("SIDs .npy", "s.npy", _write_sids, _read_sids),
     Kind("SIDs .index.json", "s.index.json", _write_sids, _read_sids),
     Kind("vectors .npy", "v.npy", _write_vectors, _read_vectors),
+    Kind("keys .npy", "k.npy", _write_keys, _read_keys),
 )
 _WITH_PYARROW = (
     Kind("SIDs .parquet", "s.parquet", _write_sids, _read_sids),
@@ -149,6 +185,14 @@ _WITH_PYARROW = (
         "v.arrow",
         _write_vector_table,
         _read_vectors,
+        places=("column 'vector', row", "the table has no column"),
+    ),
+    Kind("items .parquet", "i.parquet", _write_items, _read_items),
+    Kind(
+        "items .arrow",
+        "i.arrow",
+        _write_items,
+        _read_items,
         places=("column 'vector', row", "the table has no column"),
     ),
 )

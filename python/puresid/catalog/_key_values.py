@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from puresid.arrays import to_numpy
+from puresid.arrays import speaks_arrow, to_numpy
 
 __all__ = ["integers_or_texts"]
 
@@ -17,6 +16,7 @@ Ints = npt.NDArray[np.int64]
 Texts = tuple[npt.NDArray[np.uint8], Ints]
 
 _RULE = "all must be integers or all text"
+_TEXT_TYPES = ("string", "large_string", "string_view")
 
 
 def integers_or_texts(values: Any, name: str) -> Ints | Texts:
@@ -34,9 +34,12 @@ def integers_or_texts(values: Any, name: str) -> Ints | Texts:
     TypeError, ValueError
         As for `Keys.of`.
     """
-    pa = sys.modules.get("pyarrow")
-    if pa is not None and isinstance(values, (pa.Array, pa.ChunkedArray)):
-        return _from_arrow(pa, values, name)
+    if speaks_arrow(values):
+        from puresid._arrow import arrow_column
+
+        column = arrow_column(values, name)
+        if column is not None:
+            return _from_arrow(column, name)
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise TypeError(f"{name} is {values!r}; a sequence of integers or of text is needed")
     values = np.asarray(to_numpy(values)) if hasattr(values, "__array__") else list(values)
@@ -97,28 +100,40 @@ def _texts(values: list[Any], name: str) -> Texts:
     return np.frombuffer(b"".join(encoded), dtype=np.uint8), offsets
 
 
-def _from_arrow(pa: Any, values: Any, name: str) -> Ints | Texts:
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    if values.null_count:
-        row = values.is_null().to_pylist().index(True)
-        raise TypeError(f"{name}[{row}] is None; {_RULE}")
-    if len(values) == 0 and pa.types.is_null(values.type):
-        return np.empty(0, dtype=np.int64)
-    if pa.types.is_integer(values.type):
-        return _narrowed(values.to_numpy(), name)
-    if str(values.type) not in ("string", "large_string", "string_view"):
-        raise TypeError(f"{name} has the Arrow type {values.type}; {_RULE}")
+def _from_arrow(column: Any, name: str) -> Ints | Texts:
+    import pyarrow as pa
+
+    if pa.types.is_struct(column.type):
+        names = ", ".join(field.name for field in column.type)
+        raise TypeError(f"{name} is a table of the columns {names}; one column of keys is needed")
     try:
-        values.validate(full=True)
+        column.validate(full=True)
     except pa.ArrowInvalid as error:
         raise ValueError(f"{name} is no valid Arrow array: {error}") from error
-    chunked = pa.chunked_array([values]) if isinstance(values, pa.Array) else values
-    whole = chunked.cast(pa.large_string()).combine_chunks()
-    _, places, data = whole.buffers()
+    if pa.types.is_dictionary(column.type):
+        column = _decoded(pa, column)
+    if column.null_count:
+        row = column.is_null().to_pylist().index(True)
+        raise TypeError(f"{name}[{row}] is None; {_RULE}")
+    if len(column) == 0 and pa.types.is_null(column.type):
+        return np.empty(0, dtype=np.int64)
+    if pa.types.is_integer(column.type):
+        return _narrowed(column.to_numpy(), name)
+    if str(column.type) not in _TEXT_TYPES:
+        raise TypeError(f"{name} has the Arrow type {column.type}; {_RULE}")
+    whole = column.cast(pa.large_string()).combine_chunks()
     if len(whole) == 0:
         return np.empty(0, dtype=np.uint8), np.zeros(1, dtype=np.int64)
+    _, places, data = whole.buffers()
     ends = np.frombuffer(places, dtype=np.int64)[whole.offset : whole.offset + len(whole) + 1]
     empty = data is None or ends[0] == ends[-1]
     content = np.empty(0, np.uint8) if empty else np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]
     return content.copy(), ends - ends[0]
+
+
+def _decoded(pa: Any, column: Any) -> Any:
+    """Put each value where a dictionary's index stands; text as large_string, which has room."""
+    kind = column.type.value_type
+    kind = pa.large_string() if str(kind) in _TEXT_TYPES else kind
+    chunks = [chunk.dictionary.cast(kind).take(chunk.indices) for chunk in column.chunks]
+    return pa.chunked_array(chunks, kind)

@@ -48,10 +48,10 @@ class Keys:
 
         Parameters
         ----------
-        values : sequence of int or of str, ndarray, Arrow array, or Keys
-            A list, a NumPy array of integers, of text or of objects, a tensor, or a ``pyarrow``
-            array or chunked array of integers or text. All integers, from -2**63 to 2**63 - 1, or
-            all text. The empty text is a key like others.
+        values : sequence of int or of str, ndarray, column, or Keys
+            A list, a NumPy array of integers, of text or of objects, a tensor, or a column of
+            integers or text that speaks Arrow's PyCapsule interface (pyarrow, polars, …). All
+            integers, from -2**63 to 2**63 - 1, or all text. The empty text is a key like others.
         name : str
             How errors call them.
         kind : {"int64", "string"}, optional
@@ -64,11 +64,13 @@ class Keys:
         Raises
         ------
         TypeError
-            A value is neither an integer nor text (a bool, a float, None), the values are mixed, or
-            they are not of `kind`. Names the row.
+            A value is neither an integer nor text (a bool, a float, None), the values are mixed,
+            they are not of `kind`, or they are a table. Names the row.
         ValueError
             There is not one dimension, an integer is out of range, or a text is none (half a
-            surrogate pair). Names the row.
+            surrogate pair; what Arrow gives is no UTF-8). Names the row.
+        ImportError
+            They come through Arrow and pyarrow is not installed.
         """
         if isinstance(values, Keys):
             keys = values

@@ -15,12 +15,13 @@ from puresid.cli.options import (
     FILE,
     THREADS,
     keep_inputs,
+    load_codebooks,
     progress,
     read_sizes,
 )
 
 if TYPE_CHECKING:
-    from puresid import Quantizer
+    from puresid import Codebooks, Quantizer
 
 DEFAULT_SIZES = {
     "rqkmeans": (256, 256, 256),
@@ -39,11 +40,13 @@ class _Choice:
     balanced: bool
     batch_size: int | None
     rotation: str | None
+    start: Codebooks | None
 
     def build(self, name: str, sizes: tuple[int, ...]) -> Quantizer:
         """Return the quantizer of that name. ValueError for an option that it does not have."""
-        own = {"rqkmeans": ("balanced", "batch_size"), "product": ("rotation",)}.get(name, ())
-        for option in ("balanced", "batch_size", "rotation"):
+        own_options = {"rqkmeans": ("balanced", "batch_size", "start"), "product": ("rotation",)}
+        own = own_options.get(name, ())
+        for option in ("balanced", "batch_size", "rotation", "start"):
             if getattr(self, option) not in (None, False) and option not in own:
                 spelt = option.replace("_", "-")
                 raise ValueError(f"--{spelt} is not an option of --quantizer {name}")
@@ -67,6 +70,7 @@ def _rqkmeans(choice: _Choice, sizes: tuple[int, ...]) -> Quantizer:
         sizes,
         balanced=choice.balanced,
         batch_size=choice.batch_size,
+        start=choice.start,
         **choice.common,
     )
 
@@ -119,6 +123,12 @@ _BUILDERS: dict[str, Callable[[_Choice, tuple[int, ...]], Quantizer]] = {
     help="rqkmeans: mini-batches of so many vectors, which need not fit in memory together.",
 )
 @click.option(
+    "--start",
+    type=FILE,
+    help="rqkmeans: codebooks to begin from, .safetensors, so that most tokens stay. Their sizes "
+    "are the default then.",
+)
+@click.option(
     "--rotation",
     type=click.Choice(("opq", "none")),
     help="product: what vectors are turned by first. [default: opq]",
@@ -135,6 +145,7 @@ def fit(
     n_iter: int,
     balanced: bool,
     batch_size: int | None,
+    start: Path | None,
     rotation: str | None,
     random_state: int,
     threads: int | None,
@@ -143,10 +154,12 @@ def fit(
     """Train codebooks on VECTORS (.npy or .parquet; with --batch-size .arrow or .feather too)."""
     from puresid.files import check_writable, open_vectors, read_vectors
 
-    keep_inputs(output, vectors)
-    sizes = _sizes(quantizer, levels, codebook_size)
+    keep_inputs(output, vectors, start)
+    books = None if start is None else load_codebooks(start)
+    default = DEFAULT_SIZES[quantizer] if books is None else books.sizes
+    sizes = _sizes(default, levels, codebook_size)
     check_writable(output, suffixes=CODEBOOK_SUFFIXES)
-    choice = _Choice(n_iter, random_state, threads, balanced, batch_size, rotation)
+    choice = _Choice(n_iter, random_state, threads, balanced, batch_size, rotation, books)
     trainer = choice.build(quantizer, sizes)
     read = read_vectors if batch_size is None else open_vectors
     trainer.fit(read(vectors, column=column))
@@ -157,9 +170,8 @@ def fit(
 
 
 def _sizes(
-    quantizer: str, levels: int | None, codebook_size: tuple[int, ...] | None
+    default: tuple[int, ...], levels: int | None, codebook_size: tuple[int, ...] | None
 ) -> tuple[int, ...]:
-    default = DEFAULT_SIZES[quantizer]
     if codebook_size is None:
         codebook_size = default if levels in (None, len(default)) else (256,)
     sizes = codebook_size

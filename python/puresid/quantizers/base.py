@@ -106,7 +106,9 @@ class Quantizer(ABC):
             "history": self.history,
             "more": self._described_results(),
         }
-        write_codebooks(codebooks, path, more={"quantizer": description})
+        write_codebooks(
+            codebooks, path, more={"quantizer": description}, start=self._described_start()
+        )
 
     @classmethod
     def load(cls: type[Q], path: str | os.PathLike[str]) -> Q:
@@ -119,14 +121,15 @@ class Quantizer(ABC):
         ValueError
             If it is damaged or holds no quantizer of this class (naming the file).
         """
-        codebooks, described = read_codebooks(path)
+        codebooks, described, start = read_codebooks(path)
         try:
             description = described.get("quantizer", {})
             name = description.get("class")
             if name != cls.__name__:
                 what = f"a {name}" if name else "codebooks alone"
                 raise ValueError(f"it holds {what}; a {cls.__name__} is needed")
-            quantizer = cls(**cls._parameters_from(description["parameters"], codebooks))
+            parameters = cls._parameters_from(description["parameters"], codebooks)
+            quantizer = cls(**parameters | ({} if start is None else {"start": start}))
             quantizer._history = tuple(tuple(map(float, level)) for level in description["history"])
             quantizer._take_results(description["more"])
         except (KeyError, TypeError, AttributeError, ValueError) as error:
@@ -164,6 +167,9 @@ class Quantizer(ABC):
         for name, value in self.get_params().items():
             if isinstance(value, np.ndarray):
                 shown.append(f"{name}=<array of shape {value.shape}>")
+            elif isinstance(value, (list, tuple)) and any(hasattr(part, "shape") for part in value):
+                shapes = ", ".join(str(np.shape(part)) for part in value)
+                shown.append(f"{name}=<arrays of the shapes {shapes}>")
             elif value != defaults[name].default:
                 shown.append(f"{name}={value!r}")
         return f"{type(self).__name__}({', '.join(shown)})"
@@ -183,6 +189,10 @@ class Quantizer(ABC):
             name: tuple(value) if isinstance(value, list) else value
             for name, value in described.items()
         }
+
+    def _described_start(self) -> Codebooks | None:
+        """Return the codebooks of the parameter `start`, where there is one."""
+        return None
 
     def _described_results(self) -> dict[str, Any]:
         """Return what else a file keeps of training."""

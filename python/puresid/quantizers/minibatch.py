@@ -11,6 +11,7 @@ import numpy.typing as npt
 from puresid import _core
 from puresid.arrays import float_matrix
 from puresid.assignment import assign
+from puresid.codebooks import Codebooks
 from puresid.config import Progress, simd
 from puresid.quantizers.base import check_count, check_values
 from puresid.sources import VectorSource, _read
@@ -27,6 +28,7 @@ def train_in_batches(
     vectors: npt.NDArray[Any] | VectorSource,
     sizes: Sequence[int],
     *,
+    start: Codebooks | None,
     n_iter: int,
     batch_size: int,
     seed: int,
@@ -41,7 +43,7 @@ def train_in_batches(
         Read once for a sample, and then once a pass and level.
     sizes : sequence of int
         Codewords per level.
-    n_iter, batch_size, seed, threads, progress
+    start, n_iter, batch_size, seed, threads, progress
         As for `RQKMeans`, checked.
 
     Raises
@@ -57,7 +59,8 @@ def train_in_batches(
     levels: list[Floats] = []
     histories: list[tuple[float, ...]] = []
     for number, size in enumerate(sizes):
-        level = _Level(rest, size, (seed + number) % 2**64, threads)
+        begin = None if start is None else start[number]
+        level = _Level(rest, size, (seed + number) % 2**64, threads, begin)
         history: list[float] = []
         for done in range(n_iter):
             distance = 0.0
@@ -81,13 +84,16 @@ def train_in_batches(
 class _Level:
     """A level's codewords, and how many rows each has had."""
 
-    def __init__(self, sample: Floats, size: int, seed: int, threads: int) -> None:
+    def __init__(
+        self, sample: Floats, size: int, seed: int, threads: int, start: Floats | None = None
+    ) -> None:
         self.threads = threads
         found = _core.train_residual_kmeans(
             sample,
             sizes=[size],
             n_iter=SAMPLE_ITERATIONS,
             seed=seed,
+            start=None if start is None else [start],
             threads=threads,
             simd=simd(),
             progress=None,

@@ -10,7 +10,7 @@ import numpy as np
 from puresid import _core
 from puresid.arrays import SidsArray
 from puresid.checks import integer
-from puresid.codebooks import Codebooks
+from puresid.codebooks import Codebooks, as_codebooks
 from puresid.config import progress_bar, simd, thread_count
 from puresid.quantizers.base import Quantizer, codebook_sizes, seed, training_rows
 from puresid.quantizers.minibatch import train_in_batches
@@ -45,8 +45,16 @@ class RQKMeans(Quantizer):
         (within 0.5 %; an auction of the clusters' places). The next level is trained on what this
         assignment leaves. `encode` gives nearest SIDs, whose loads differ; those of the balanced
         assignment are in `training_sids`. Needs memory for N x K float32.
+    start : Codebooks or sequence of array_like, optional
+        Codewords that k-means begins at instead of drawn ones, balanced or in mini-batches too:
+        residual codebooks, Euclidean, or one (K_l, D) array per level, of the sizes that `n_levels`
+        and `codebook_size` say. This is for a new epoch of a catalogue: codebooks that are fitted
+        again to vectors that have moved a little, from those of the epoch before, stay near them,
+        and most items keep most of their tokens; from drawn codewords token 5 would be another
+        cluster each time. Fewer iterations keep more.
     random_state : int
-        Seed of the start, from 0 to 2**64 - 1.
+        Seed of what is drawn, from 0 to 2**64 - 1: the first codewords and, with `batch_size`, the
+        sample. With a `start` and without `batch_size` nothing is drawn, and it changes nothing.
     threads : int or None
         None for as many as the process may use.
     progress : bool
@@ -66,7 +74,8 @@ class RQKMeans(Quantizer):
     TypeError
         If a number is not an integer.
     ValueError
-        If a number is out of range, or `batch_size` and `balanced` are given together.
+        If a number is out of range, `batch_size` and `balanced` are given together, or `start` has
+        other sizes than those asked for, or is not of Euclidean residual codebooks.
 
     References
     ----------
@@ -94,6 +103,7 @@ class RQKMeans(Quantizer):
         n_iter: int = 25,
         batch_size: int | None = None,
         balanced: bool = False,
+        start: Codebooks | Sequence[Any] | None = None,
         random_state: int = 0,
         threads: int | None = None,
         progress: bool = False,
@@ -109,6 +119,8 @@ class RQKMeans(Quantizer):
                 f"batch_size is {self.batch_size} and balanced is True; clusters of equal size "
                 "need all rows at once"
             )
+        self.start = start
+        self._start = None if start is None else _read_start(start, tuple(self._sizes))
         self.random_state = seed(random_state)
         self.threads = threads
         self.progress = progress
@@ -133,13 +145,14 @@ class RQKMeans(Quantizer):
         TypeError
             If the vectors are not real numbers, or are a source and `batch_size` is None.
         ValueError
-            If there are fewer vectors than codewords, or a value is not finite or too large (naming
-            the row).
+            If there are fewer vectors than codewords, a value is not finite or too large (naming
+            the row), or the dimension is not that of `start`.
         """
         self._codebooks = self._history = self._training_sids = None
         if self.batch_size is not None:
             return self._fit_in_batches(vectors, self.batch_size)
         rows = training_rows(vectors, max(self._sizes), self.n_levels)
+        self._check_dimension(rows.shape[1])
         with progress_bar(self.progress) as report:
             levels = _core.train_residual_kmeans(
                 rows,
@@ -147,6 +160,7 @@ class RQKMeans(Quantizer):
                 n_iter=self.n_iter,
                 seed=self.random_state,
                 balanced=self.balanced,
+                start=None if self._start is None else list(self._start),
                 threads=thread_count(self.threads),
                 simd=simd(),
                 progress=report,
@@ -158,10 +172,13 @@ class RQKMeans(Quantizer):
         return self
 
     def _fit_in_batches(self, vectors: Any, batch_size: int) -> RQKMeans:
+        rows = vectors_or_source(vectors)
+        self._check_dimension(rows.shape[1])
         with progress_bar(self.progress) as report:
             levels = train_in_batches(
-                vectors_or_source(vectors),
+                rows,
                 self._sizes,
+                start=self._start,
                 n_iter=self.n_iter,
                 batch_size=batch_size,
                 seed=self.random_state,
@@ -171,6 +188,18 @@ class RQKMeans(Quantizer):
         self._codebooks = Codebooks([codewords for codewords, _ in levels])
         self._history = tuple(history for _, history in levels)
         return self
+
+    def _check_dimension(self, dim: int) -> None:
+        if self._start is not None and self._start.dim != dim:
+            raise ValueError(
+                f"start has codewords of dimension {self._start.dim}; vectors have dimension {dim}"
+            )
+
+    def _described_parameters(self) -> dict[str, Any]:
+        return self.get_params() | {"start": None}  # which the file holds as tensors
+
+    def _described_start(self) -> Codebooks | None:
+        return self._start
 
     @property
     def training_sids(self) -> SidsArray:
@@ -187,3 +216,30 @@ class RQKMeans(Quantizer):
                 "batch_size, and files do not"
             )
         return self._training_sids
+
+
+def _read_start(start: Any, sizes: tuple[int, ...]) -> Codebooks:
+    """Return what k-means begins from, checked. TypeError, ValueError."""
+    if isinstance(start, (str, bytes)) or not hasattr(start, "__iter__"):
+        raise TypeError(f"start is {start!r}; Codebooks or one (K_l, D) array per level are needed")
+    try:
+        books = as_codebooks(start)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"start: {error}") from error
+    if books.space != "residual" or books.metric != "euclidean" or books.normalize_residuals:
+        raise ValueError(
+            f"start has space={books.space!r}, metric={books.metric!r} and "
+            f"normalize_residuals={books.normalize_residuals}; residual k-means begins from "
+            "residual codebooks, Euclidean and of residuals as they are"
+        )
+    if books.rotation is not None or books.encoder is not None:
+        raise ValueError(
+            "start has a rotation or an encoder, so that its codewords lie elsewhere than the "
+            "vectors; fit start.transform(vectors) from start.latent"
+        )
+    if books.sizes != sizes:
+        raise ValueError(
+            f"start has codebooks of the sizes {books.sizes}; n_levels and codebook_size ask for "
+            f"{sizes}"
+        )
+    return books
