@@ -144,7 +144,7 @@ def read_keys(keys: Any, state: State) -> Keys:
 
 
 def read_batch(
-    keys: Keys, vectors: Any, priority: Any, *, state: State, which: Bools, threads: int | None
+    keys: Keys, vectors: Any, priority: Any, *, state: State, threads: int | None
 ) -> Batch:
     """Check what is to be given SIDs, and read the vectors once.
 
@@ -154,8 +154,6 @@ def read_batch(
     vectors : array_like or VectorSource, shape (n, D)
     priority : array_like, shape (n,), or None
     state : State
-    which : ndarray, shape (n,), bool
-        The rows that it is about.
     threads : int or None
 
     Raises
@@ -174,7 +172,7 @@ def read_batch(
         raise ValueError(f"priority[{int(np.isnan(order).argmax())}] is NaN")
     digests = _digests(rows, threads)
     ranks = _ranks(keys, order, state.parameters.order, threads)
-    return Batch(keys, rows, digests, ranks).chosen(which)
+    return Batch(keys, rows, digests, ranks)
 
 
 def _digests(rows: npt.NDArray[Any] | VectorSource, threads: int | None) -> Digests:

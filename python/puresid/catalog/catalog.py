@@ -175,8 +175,10 @@ class Catalog(Writer):
             As for `assign`; a source is read three times at most.
         priority : array_like, shape (n,), optional
             As for `assign`. Equal ones, or all of them without it, in the catalogue's `order`.
-        existing : {"error", "skip"}
-            What becomes of keys that are there already: all is refused, or they are left out.
+        existing : {"error", "same", "skip"}
+            What becomes of keys that are there already. ``"error"``: all is refused. ``"same"``:
+            they are left out where their vectors are those that are there, so that a call may be
+            repeated; all is refused otherwise. ``"skip"``: they are left out.
         dry_run : bool
             Whether to find the SIDs and publish nothing.
         config : dict, optional
@@ -221,7 +223,8 @@ class Catalog(Writer):
                 progress=progress,
             )
             self._publish(files, config)
-        warn_of_load(added.prefix_loads, stacklevel=2)
+        if len(added):
+            warn_of_load(added.prefix_loads, stacklevel=2)
         return added
 
     def remove(

@@ -30,6 +30,8 @@ from puresid.codebooks import Codebooks
 
 __all__ = ["Epoch", "add", "migrate", "remove", "store_without_generation", "update"]
 
+EXISTING = ("error", "same", "skip")
+
 Files = tuple[FileEntry, ...]
 Loads = tuple[PrefixLoad, ...]
 
@@ -92,14 +94,23 @@ def add(
     progress: bool,
 ) -> tuple[Added, Files]:
     """Do what `Catalog.add` says, but for publishing; `generation` is the one that there is."""
-    one_of(existing, "existing", ("error", "skip"))
+    one_of(existing, "existing", EXISTING)
     column = read_keys(keys, state)
-    there = state.places(column, threads=threads).found
+    places = state.places(column, threads=threads)
+    there = places.found
     if there.any() and existing == "error":
         raise CatalogError(
             f"the catalogue has the key {named(column, np.flatnonzero(there))} already"
         )
-    batch = read_batch(column, vectors, priority, state=state, which=~there, threads=threads)
+    batch = read_batch(column, vectors, priority, state=state, threads=threads)
+    if existing == "same":
+        differ = there & (batch.digests != state.digests(places)).any(axis=1)
+        if differ.any():
+            raise CatalogError(
+                f"the catalogue has the key {named(column, np.flatnonzero(differ))} already, "
+                "with another vector"
+            )
+    batch = batch.chosen(~there)
     placed = place(batch, state, generation + 1, threads=threads, progress=progress)
     files: Files = ()
     if len(batch) and not dry_run:
@@ -154,8 +165,7 @@ def update(
     absent = np.flatnonzero(~places.found)
     if len(absent):
         raise CatalogError(f"the catalogue has no item with the key {named(column, absent)}")
-    every = np.ones(len(column), dtype=np.bool_)
-    batch = read_batch(column, vectors, priority, state=state, which=every, threads=threads)
+    batch = read_batch(column, vectors, priority, state=state, threads=threads)
     changed = (batch.digests != state.digests(places)).any(axis=1)
     batch, places = batch.chosen(changed), places.chosen(changed)
     before = items_at(state, places)
@@ -202,8 +212,7 @@ def migrate(
         codebooks = alignment.codebooks
     chosen = _next_parameters(state, codebooks, parameters)
     empty = State(codebooks, chosen, ())
-    every = np.ones(len(column), dtype=np.bool_)
-    batch = read_batch(column, vectors, priority, state=empty, which=every, threads=threads)
+    batch = read_batch(column, vectors, priority, state=empty, threads=threads)
     placed = place(batch, empty, generation, threads=threads, progress=progress)
     segment = placed.segment
     files: Files = ()

@@ -20,7 +20,7 @@ from puresid.columns import _open_parquet, column_named, listed
 from puresid.files import ARROW_SUFFIXES, _map_table, _suffix, open_vectors, read_npy
 from puresid.sources import VectorSource
 
-__all__ = ["KEY_SUFFIXES", "Items", "open_items"]
+__all__ = ["KEY_SUFFIXES", "Items", "open_items", "open_keys"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -129,6 +129,33 @@ def open_items(
         "priority_column": priority_column,
     }
     return Items(held, vectors, found, source)
+
+
+def open_keys(path: PathLike, *, key_column: str | None = None) -> Keys:
+    """Open a file of keys.
+
+    Parameters
+    ----------
+    path : str or path
+        ``.npy`` of integers or of text, ``.txt`` (UTF-8, a key a line), or a table.
+    key_column : str, optional
+        As for `open_items`.
+
+    Returns
+    -------
+    Keys
+
+    Raises
+    ------
+    ValueError, CorruptFileError, ImportError, OSError
+        As `open_items`.
+    """
+    if _suffix(path, KEY_SUFFIXES) in TABLE_SUFFIXES:
+        (name, values), *_ = _read_columns(path, key_column, None)
+        return _keys(values, f"{path}: column {name!r}")
+    if key_column is not None:
+        raise ValueError(f"key_column is for Parquet and Arrow files; {path} has no columns")
+    return _read_keys(path)
 
 
 def _check_arguments(

@@ -1,7 +1,8 @@
 """The command line, ``puresid``: one function, or one module beside this one, per command.
 
 Results go to stdout, errors and progress to stderr. Exit codes: 0 done, 2 bad input, 3 more items
-than SIDs, 5 a file that is cut short or damaged, 130 interrupted. A command imports for itself what
+than SIDs, 4 codebooks or parameters that are not the catalogue's, 5 a file that is cut short or
+damaged, 6 another writer was faster, 130 interrupted. A command imports for itself what
 is slow to import.
 """
 
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
+from puresid.cli.catalog import catalog as _catalog
 from puresid.cli.convert import convert, export
 from puresid.cli.evaluate import evaluate as _evaluate
 from puresid.cli.fit import fit
@@ -40,7 +42,9 @@ if TYPE_CHECKING:
 
 BAD_INPUT = 2
 CAPACITY = 3
+INCOMPATIBLE = 4
 CORRUPT = 5
+RACE = 6
 INTERRUPTED = 130
 
 
@@ -50,6 +54,7 @@ class _Group(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command that was named."""
         from puresid import CapacityError
+        from puresid.catalog.errors import IncompatibleError, PublishRaceError
         from puresid.files import CorruptFileError
 
         try:
@@ -58,6 +63,10 @@ class _Group(click.Group):
             raise click.exceptions.Exit(INTERRUPTED) from None
         except CapacityError as error:
             _fail(str(error), CAPACITY)
+        except IncompatibleError as error:
+            _fail(str(error), INCOMPATIBLE)
+        except PublishRaceError as error:
+            _fail(str(error), RACE)
         except CorruptFileError as error:
             _fail(str(error), CORRUPT)
         except OSError as error:
@@ -234,3 +243,4 @@ main.add_command(report)
 main.add_command(_plan)
 main.add_command(_judge)
 main.add_command(_evaluate)
+main.add_command(_catalog)

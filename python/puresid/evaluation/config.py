@@ -6,7 +6,6 @@ its table; the folder ``configs/`` of the repository has examples.
 
 from __future__ import annotations
 
-import importlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -25,6 +24,7 @@ from puresid.evaluation._tables import (
     TrainingConfig,
     key,
 )
+from puresid.settings import read_settings
 
 __all__ = [
     "DEMO",
@@ -134,22 +134,11 @@ def load_config(path: str | os.PathLike[str]) -> RunConfig:
         Below Python 3.11, without the package tomli.
     """
     path = Path(path)
-    data = path.read_bytes()
-    toml = _toml()
     try:
-        values = toml.loads(data.decode("utf-8"))
-    except ValueError as error:  # TOML's own error and that of the encoding are both one
-        raise ConfigError(f"{path}: not a TOML file: {error}") from None
+        values = read_settings(path)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
     try:
         return RunConfig.from_values(values, path.parent)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-
-
-def _toml() -> Any:
-    for name in ("tomllib", "tomli"):  # the first from Python 3.11 on
-        try:
-            return importlib.import_module(name)
-        except ModuleNotFoundError:
-            continue
-    raise ImportError("reading a config below Python 3.11 needs tomli: pip install 'puresid[eval]'")
