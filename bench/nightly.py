@@ -1,0 +1,254 @@
+"""`python -m bench.nightly`: a catalogue through 30 nights, beside rebuilding it each night.
+
+Each day 2 % of the items are new and 1 % go. Needs the real catalogues that PURESID_DATA names.
+Three ways to the SIDs of the same items: `Catalog` (remove, then add), `assign` for all live items
+with the codebooks of day 0, and `assign` with codebooks fitted anew. Items come in an order drawn
+by chance: their vectors do not drift, as those of a real catalogue may.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import tempfile
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import puresid
+from puresid.catalog import PrefixLoadWarning
+
+DAYS = 30
+NEW, GONE = 0.02, 0.01
+FIRST = 0.58  # share of the items that are there on day 0: the rest lasts for 30 days
+BEAUTY = "beauty/s3rec_64d.npy"
+
+
+@dataclass(frozen=True)
+class Day:
+    """One night. Distortions are means of squared distances.
+
+    "moved" counts published SIDs that differ from what they were when the item came;
+    "moved_rebuilt" and "moved_refitted" are shares of the items of day 0 that are still there.
+    "appended" are the live items that came after day 0.
+    """
+
+    day: int
+    items: int
+    tombstones: int
+    load: float
+    moved: int
+    moved_rebuilt: float
+    moved_refitted: float
+    distortion: float
+    distortion_rebuilt: float
+    distortion_refitted: float
+    appended: float | None
+    appended_rebuilt: float | None
+    appended_nearest: float | None
+
+
+class Nights:
+    """The catalogue and what it is compared with."""
+
+    def __init__(self, vectors: np.ndarray, sizes: tuple[int, ...], folder: Path) -> None:
+        rng = np.random.default_rng(0)
+        self.vectors = vectors
+        self.sizes = sizes
+        self.waiting = rng.permutation(len(vectors)).tolist()
+        self.rng = rng
+        first = [self.waiting.pop() for _ in range(round(FIRST * len(vectors)))]
+        self.codebooks = self._fit(first)
+        self.catalog = puresid.Catalog.create(folder / "catalogue", self.codebooks)
+        self.catalog.add(first, vectors[first])
+        self.first = set(first)
+        self.known: dict[int, tuple[int, ...]] = {}  # every SID that was ever published, by key
+        self.rebuilt: dict[int, bytes] = {}
+        self.refitted: dict[int, bytes] = {}
+
+    def _fit(self, rows: list[int]) -> puresid.Codebooks:
+        quantizer = puresid.RQKMeans(len(self.sizes), self.sizes)
+        return quantizer.fit(self.vectors[sorted(rows)]).codebooks
+
+    def night(self, day: int) -> Day:
+        if day:
+            live: Any = self.catalog.items().keys.tolist()
+            self.catalog.remove(self.rng.choice(live, round(GONE * len(live)), replace=False))
+            new = [self.waiting.pop() for _ in range(round(NEW * len(live)))]
+            self.catalog.add(new, self.vectors[new])
+        items = self.catalog.items()
+        rows: Any = items.keys.tolist()
+        sids = [tuple(sid) for sid in items.sids.tolist()]
+        moved = sum(
+            self.known.setdefault(key, sid) != sid for key, sid in zip(rows, sids, strict=True)
+        )
+        vectors = self.vectors[rows]
+        distortion = np.square(vectors - self.codebooks.decode(items.sids)).sum(axis=1)
+        rebuilt = puresid.assign(vectors, self.codebooks)
+        nearest = puresid.assign(vectors, self.codebooks, "nearest").distortion
+        refitted = puresid.assign(vectors, self._fit(rows))
+        came = np.array([row not in self.first for row in rows])
+        summary = self.catalog.summary()
+        found = Day(
+            day=day,
+            items=len(rows),
+            tombstones=summary.tombstones,
+            load=summary.load,
+            moved=moved,
+            moved_rebuilt=_moved(self.rebuilt, rows, rebuilt.sids),
+            moved_refitted=_moved(self.refitted, rows, refitted.sids),
+            distortion=float(distortion.mean()),
+            distortion_rebuilt=float(rebuilt.distortion.mean()),
+            distortion_refitted=float(refitted.distortion.mean()),
+            appended=float(distortion[came].mean()) if came.any() else None,
+            appended_rebuilt=float(rebuilt.distortion[came].mean()) if came.any() else None,
+            appended_nearest=float(nearest[came].mean()) if came.any() else None,
+        )
+        if problems := self.catalog.verify():
+            raise RuntimeError(f"day {day}: {problems}")
+        return found
+
+
+def _moved(first: dict[int, bytes], rows: list[int], sids: np.ndarray) -> float:
+    """Share of the items of day 0 that are there and whose SID is another now."""
+    now = {row: sid.tobytes() for row, sid in zip(rows, sids, strict=True)}
+    if not first:
+        first.update(now)
+    both = first.keys() & now.keys()
+    moved = sum(first[row] != now[row] for row in both)
+    return moved / len(both)
+
+
+def draw(days: list[Day], title: str) -> str:
+    """The plot as SVG."""
+    import io
+
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    with matplotlib.rc_context({"svg.hashsalt": "puresid", "font.size": 9.0}):
+        figure = Figure(figsize=(9.0, 3.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        after = [day for day in days if day.appended is not None]
+        x = [day.day for day in after]
+        left.plot(
+            x,
+            [day.appended for day in after],
+            "o-",
+            ms=3,
+            color="#0072b2",
+            label="appended by Catalog",
+        )
+        left.plot(
+            x,
+            [day.appended_rebuilt for day in after],
+            "s-",
+            ms=3,
+            color="#c2570c",
+            label="the same items, all rebuilt",
+        )
+        left.plot(
+            x,
+            [day.appended_nearest for day in after],
+            "--",
+            color="#57606a",
+            label="the same items, nearest (not unique)",
+        )
+        left.set_title("distortion of the items that came after day 0")
+        left.set_ylabel("mean squared distance; does not begin at 0")
+        right.plot(
+            x,
+            [100 * day.moved_refitted for day in after],
+            "^-",
+            ms=3,
+            color="#00805f",
+            label="codebooks fitted anew, rebuilt",
+        )
+        right.plot(
+            x,
+            [100 * day.moved_rebuilt for day in after],
+            "s-",
+            ms=3,
+            color="#c2570c",
+            label="same codebooks, rebuilt",
+        )
+        right.plot(x, [day.moved for day in after], "o-", ms=3, color="#0072b2", label="Catalog")
+        for name in ("moved_refitted", "moved_rebuilt", "moved"):
+            value = getattr(after[-1], name)
+            text = f"{value:.1%}" if isinstance(value, float) else f"{value}"
+            height = value * 100 + (3 if name == "moved_rebuilt" else -6 if name == "moved" else 3)
+            right.annotate(text, (after[-1].day, height), ha="right", fontsize=8)
+        right.set_title("items of day 0 whose SID is another by now, %")
+        right.set_ylim(-8, 108)
+        for axes in (left, right):
+            axes.set_xlabel("day")
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.grid(axis="y", color="#d3d8de", lw=0.7)
+            axes.legend(frameon=False, fontsize=8)
+        figure.suptitle(title, x=0.01, ha="left")
+        buffer = io.StringIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.nightly", description=__doc__)
+    parser.add_argument("--sizes", default="256,256", help="Codewords per level. [256,256]")
+    parser.add_argument("--json", type=Path, help="File for the days.")
+    parser.add_argument("--plot", type=Path, help="File for the plot, .svg.")
+    options = parser.parse_args()
+    data = os.environ.get("PURESID_DATA")
+    if not data:
+        print("PURESID_DATA is unset: it names the folder of real catalogues", file=sys.stderr)
+        return 2
+    sizes = tuple(map(int, options.sizes.split(",")))
+    vectors = np.load(Path(data) / BEAUTY)
+    warnings.simplefilter("ignore", PrefixLoadWarning)  # some prefixes of two levels are full
+    with tempfile.TemporaryDirectory() as folder:
+        nights = Nights(vectors, sizes, Path(folder))
+        days = [nights.night(day) for day in range(DAYS + 1)]
+    print(
+        "| day | items | tombstones | load | SIDs moved | moved, rebuilt | moved, refitted | "
+        "distortion | rebuilt | refitted | of appended | rebuilt | nearest |"
+    )
+    print("| --: " * 13 + "|")
+    for day in days:
+        if day.day % 5 == 0 or day.day == 1:
+            cells = [
+                f"{day.day}",
+                f"{day.items:,}",
+                f"{day.tombstones:,}",
+                f"{day.load:.1%}",
+                f"{day.moved}",
+                f"{day.moved_rebuilt:.1%}",
+                f"{day.moved_refitted:.1%}",
+            ]
+            cells += [
+                "" if value is None else f"{value:.4f}"
+                for value in (
+                    day.distortion,
+                    day.distortion_rebuilt,
+                    day.distortion_refitted,
+                    day.appended,
+                    day.appended_rebuilt,
+                    day.appended_nearest,
+                )
+            ]
+            print("| " + " | ".join(cells) + " |")
+    print(f"\nSIDs moved by Catalog in {DAYS} nights: {sum(day.moved for day in days)}")
+    if options.json:
+        record = {"vectors": BEAUTY, "sizes": sizes, "version": puresid.__version__}
+        options.json.write_text(json.dumps(record | {"days": [asdict(d) for d in days]}, indent=1))
+    if options.plot:
+        title = f"Beauty, S3-Rec 64d, {' x '.join(map(str, sizes))}, 2 % new and 1 % gone a day"
+        options.plot.write_text(draw(days, title))
+    return 1 if any(day.moved for day in days) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
