@@ -159,6 +159,25 @@ def test_taken_sids_are_counted_once():
     assert same(result, puresid.assign(*six(), taken=taken[1:]))
 
 
+@pytest.mark.parametrize("method", ["ecm", "rrs", "nearest", "suffix"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_method_counts_them(method, threads):
+    """Some thousands, in any order, and some of them several times, however often."""
+    rng = np.random.default_rng(5)
+    books = [rng.standard_normal((16, 4)).astype(np.float32) for _ in range(4)]
+    taken = rng.integers(0, 16, (40_000, 4 + (method == "suffix")))
+    taken = rng.permutation(np.concatenate([taken, taken[:5000], taken[:100]]))
+    result = puresid.assign(
+        rng.standard_normal((50, 4)), books, method, taken=taken, threads=threads
+    )
+    assert result.n_taken == len({tuple(sid) for sid in taken.tolist()})
+    for none in (None, taken[:0]):
+        found = puresid.assign(np.zeros((1, 4)), books, method, taken=none)
+        assert found.n_taken == 0
+    # It needs no items, and no room for any.
+    assert puresid.assign(np.empty((0, 4)), books, method, taken=taken).n_taken == result.n_taken
+
+
 @pytest.mark.parametrize("dtype", ["uint8", "int8", "int32", "uint32", "uint64", ">u2", ">i8"])
 def test_taken_of_any_whole_number_type(dtype):
     taken = np.array([[0, 1, 2], [3, 3, 3]])

@@ -113,6 +113,7 @@ class BoundAssigner {
     return py::make_tuple(sids, stages_, distortion_, counter_, result_.nearest_distortion);
   }
 
+  [[nodiscard]] std::size_t n_taken() const noexcept { return assigner_->n_taken(); }
   // A view that changes as the work goes on.
   [[nodiscard]] py::array_t<std::int8_t> stages() const { return stages_; }
 
@@ -153,6 +154,7 @@ void register_assign(py::module_& module) {
       .def("add", &BoundAssigner::add, py::arg("vectors").noconvert())
       .def("resolve", &BoundAssigner::resolve, py::arg("vectors").noconvert(), py::arg("conflicts"),
            "(sids, stages, distortion, counter, sum of the nearest SIDs' distortion)")
+      .def_property_readonly("n_taken", &BoundAssigner::n_taken, "Different SIDs among those taken.")
       .def_property_readonly("stages", &BoundAssigner::stages);
   module.def(
       "check_codebooks",

@@ -96,15 +96,13 @@ void check_arguments(std::size_t rows, const Codebooks& codebooks, const AssignO
   }
 }
 
-// Owners for `items` items, the taken SIDs settled. Throws CapacityError where there is no room for all.
+// Owners for `items` items, the taken SIDs settled; `taken` becomes the number of different ones. Throws
+// CapacityError where there is no room for all.
 SidOwners owners_beside_taken(std::size_t items, const SidLayout& layout, const AssignOptions& options,
-                              const Execution& execution) {
-  if (options.method == Method::suffix) {  // which counts instead
-    for (std::size_t row = 0; row < options.taken.rows(); ++row) check_taken(options.taken, row, layout);
-    return {layout, 0};
-  }
+                              const Execution& execution, std::size_t& taken) {
+  if (options.method == Method::suffix) return {layout, 0};  // which counts instead
   SidOwners owners(layout, items + options.taken.rows());
-  const std::size_t taken = settle_taken(options.taken, layout, owners, execution);
+  taken = settle_taken(options.taken, layout, owners, execution);
   const bool must_fit = options.complete && options.method != Method::nearest;
   if (must_fit && (taken > layout.capacity() || items > layout.capacity() - taken)) {
     throw CapacityError(std::to_string(items) + " items and " + std::to_string(taken) +
@@ -126,11 +124,16 @@ class Assigner::Run {
         tiers_(checked_tiers(options, codebooks.layout())),
         rows_(rows),
         max_sids_(rows + options.taken.rows()),
-        owners_(owners_beside_taken(rows, codebooks.layout(), options, execution)),
+        owners_(owners_beside_taken(rows, codebooks.layout(), options, execution, n_taken_)),
         order_(options.priority, execution),
         packed_(codebooks, execution.simd) {
     std::fill(result.stages.begin(), result.stages.end(), std::int8_t{0});
+    if (options.method != Method::suffix) return;
+    suffixes_ = TakenSuffixes(options.taken, codebooks.layout(), execution);
+    n_taken_ = suffixes_.size();
   }
+
+  [[nodiscard]] std::size_t n_taken() const noexcept { return n_taken_; }
 
   void add(const Vectors& piece, const Execution& execution) {
     check_dimension(piece, codebooks_);
@@ -155,7 +158,7 @@ class Assigner::Run {
                                   " were promised");
     }
     result_.nearest_distortion = sum_distortion(result_, execution);
-    if (options_.method == Method::suffix) count_suffixes(codebooks_, options_, order_, execution, result_);
+    if (options_.method == Method::suffix) count_suffixes(suffixes_, order_, execution, result_);
     if (options_.method != Method::ecm && options_.method != Method::rrs) return;
     collect(vectors, given, execution);
     if (left_.empty()) return;
@@ -322,8 +325,9 @@ class Assigner::Run {
   const AssignOptions& options_;
   Assignment& result_;
   std::vector<Widths> tiers_;
-  std::size_t rows_, max_sids_, added_ = 0;
+  std::size_t rows_, max_sids_, added_ = 0, n_taken_ = 0;
   SidOwners owners_;
+  TakenSuffixes suffixes_;
   Order order_;
   PackedCodebooks packed_;
   Given given_ = Given::all;
@@ -340,6 +344,8 @@ Assigner::Assigner(std::size_t rows, const Codebooks& codebooks, const AssignOpt
 }
 
 Assigner::~Assigner() = default;
+
+std::size_t Assigner::n_taken() const noexcept { return run_->n_taken(); }
 
 void Assigner::add(const Vectors& piece, const Execution& execution) {
   const DefaultFloatEnvironment environment;

@@ -4,12 +4,37 @@
 #include <algorithm>
 #include <numeric>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "puresid/matching.hpp"
 #include "puresid/parallel.hpp"
 
 namespace puresid {
+
+// A merge sort; elements of which neither comes before the other stay in their order.
+template <class Element, class Before>
+void sort_stably(std::vector<Element>& all, const Before& before, std::string_view stage, const Execution& execution) {
+  const std::size_t count = all.size();
+  std::vector<Element> merged(count);
+  constexpr std::size_t kRun = 1U << 16U;
+  const auto at = [](std::vector<Element>& elements, std::size_t place) {
+    return elements.begin() + static_cast<std::ptrdiff_t>(place);
+  };
+  parallel_for(execution, stage, (count + kRun - 1) / kRun, count, [&](std::size_t chunk, Worker& worker) {
+    const std::size_t begin = chunk * kRun, end = std::min(begin + kRun, count);
+    std::stable_sort(at(all, begin), at(all, end), before);
+    worker.advance(end - begin);
+  });
+  for (std::size_t run = kRun; run < count; run *= 2) {
+    parallel_for(execution, stage, (count + 2 * run - 1) / (2 * run), count, [&](std::size_t chunk, Worker&) {
+      const std::size_t begin = chunk * 2 * run;
+      const std::size_t middle = std::min(begin + run, count), end = std::min(middle + run, count);
+      std::merge(at(all, begin), at(all, middle), at(all, middle), at(all, end), at(merged, begin), before);
+    });
+    all.swap(merged);
+  }
+}
 
 // Row order, or the order that a priority gives.
 struct Order {
@@ -26,29 +51,8 @@ struct Order {
   std::vector<Rank> ranks;
 
  private:
-  // A merge sort: higher priority first, equal ones in row order.
   void sort(std::span<const double> priority, const Execution& execution) {
-    const std::size_t rows = rows_by_rank.size();
-    std::vector<Row> merged(rows);
-    const auto before = [&](Row a, Row b) { return priority[a] > priority[b]; };
-    constexpr std::size_t kRun = 1U << 16U;
-    const auto at = [](std::vector<Row>& all, std::size_t row) {
-      return all.begin() + static_cast<std::ptrdiff_t>(row);
-    };
-    parallel_for(execution, "priority", (rows + kRun - 1) / kRun, rows, [&](std::size_t chunk, Worker& worker) {
-      const std::size_t begin = chunk * kRun, end = std::min(begin + kRun, rows);
-      std::stable_sort(at(rows_by_rank, begin), at(rows_by_rank, end), before);
-      worker.advance(end - begin);
-    });
-    for (std::size_t run = kRun; run < rows; run *= 2) {
-      parallel_for(execution, "priority", (rows + 2 * run - 1) / (2 * run), rows, [&](std::size_t chunk, Worker&) {
-        const std::size_t begin = chunk * 2 * run;
-        const std::size_t middle = std::min(begin + run, rows), end = std::min(middle + run, rows);
-        std::merge(at(rows_by_rank, begin), at(rows_by_rank, middle), at(rows_by_rank, middle), at(rows_by_rank, end),
-                   at(merged, begin), before);
-      });
-      rows_by_rank.swap(merged);
-    }
+    sort_stably(rows_by_rank, [&](Row a, Row b) { return priority[a] > priority[b]; }, "priority", execution);
   }
 };
 

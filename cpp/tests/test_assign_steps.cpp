@@ -1,7 +1,9 @@
 // assign() in steps: however the vectors are cut up and handed over, the answer is the same.
 #include <doctest/doctest.h>
 
+#include <array>
 #include <memory>
+#include <set>
 
 #include "halves.hpp"
 #include "random.hpp"
@@ -77,6 +79,7 @@ class Steps {
     resolve(given == Given::all ? input_.vectors : conflicts(), given, halves);
   }
 
+  [[nodiscard]] std::size_t n_taken() const { return assigner_->n_taken(); }
   [[nodiscard]] double nearest_distortion() const { return result_.nearest_distortion; }
   [[nodiscard]] Output output() const {
     Output output;
@@ -183,6 +186,48 @@ TEST_CASE("contested SIDs of items handed over apart, with priority and without,
         REQUIRE(testing::difference(expected, run_in_steps(input, execution, {seed, given, halves})) == "");
       }
     }
+  }
+}
+
+TEST_CASE("different SIDs among those taken are counted by every method, before any vector is seen") {
+  for (std::size_t seed = 0; seed < 32; ++seed) {
+    CAPTURE(seed);
+    auto input = contested_input(seed);
+    constexpr std::array kMethods = {Method::ecm, Method::rrs, Method::nearest, Method::suffix};
+    input.method = kMethods[seed % 4];
+    if (input.method == Method::suffix) {
+      Random random(seed);
+      for (auto& sid : input.taken) sid.push_back(static_cast<Token>(random.between(0, 2)));
+    }
+    const auto once = input.taken;
+    input.taken.insert(input.taken.end(), once.begin(), once.begin() + 77);
+    Execution execution;
+    execution.threads = static_cast<int>(1 + seed % 3);
+    CHECK(Steps(input, execution).n_taken() == std::set(once.begin(), once.end()).size());
+    input.taken.clear();
+    CHECK(Steps(input, execution).n_taken() == 0);
+  }
+}
+
+TEST_CASE("counters pass over very many taken ones, given in any order and more than once") {
+  constexpr std::size_t kTaken = 150'000;
+  reference::Input input;
+  input.levels = {{{0.0F}, {8.0F}}};
+  input.method = Method::suffix;
+  input.vectors = {{0.1F}, {8.1F}, {0.2F}, {7.9F}};
+  for (std::size_t i = 0; i < kTaken; ++i) {  // counters 0, 2, 4, ... of one SID, and 0, 1, 2, ... of the other
+    const std::size_t place = i * 77'777 % kTaken, counter = place / 2;
+    input.taken.push_back({static_cast<Token>(place % 2), static_cast<Token>(place % 2 == 0 ? 2 * counter : counter)});
+  }
+  input.taken.insert(input.taken.end(), input.taken.begin(), input.taken.begin() + 1000);
+  for (const int threads : {1, 3}) {
+    Execution execution;
+    execution.threads = threads;
+    Steps steps(input, execution);
+    CHECK(steps.n_taken() == kTaken);
+    steps.add(0, 4);
+    steps.resolve(Given::all);
+    CHECK(steps.output().counter == std::vector<std::uint32_t>{1, kTaken / 2, 3, kTaken / 2 + 1});
   }
 }
 

@@ -274,6 +274,6 @@ def assign(
         method=method,
         tiers=tuple(tuple(map(min, tier, books.sizes)) for tier in widths),
         sizes=books.sizes,
-        n_taken=0 if used is None else len(np.unique(used, axis=0)),
+        n_taken=assigner.n_taken,
         nearest_distortion=nearest_sum / items if items else math.nan,
     )

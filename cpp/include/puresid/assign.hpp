@@ -112,6 +112,8 @@ class Assigner {
   Assigner(const Assigner&) = delete;
   Assigner& operator=(const Assigner&) = delete;
 
+  // Different SIDs among those taken.
+  [[nodiscard]] std::size_t n_taken() const noexcept;
   // Quantises the next rows.
   void add(const Vectors& piece, const Execution& execution);
   // Gives the items in conflict their SIDs. Throws std::invalid_argument where rows are missing.
