@@ -89,7 +89,8 @@ def cost(folder: Path, items: int, number: int, threads: int) -> Cost:
         part.segment.nbytes - part.segment.digests.nbytes - part.segment.stages.nbytes
         for part in parts
     ) / sum(len(part.segment) for part in parts)
-    return Cost(*np.diff(times).tolist(), indexed=indexed, held=held)
+    opened, appended, looked, resolved = np.diff(times).tolist()
+    return Cost(opened, appended, looked, resolved, indexed, held)
 
 
 def main() -> int:

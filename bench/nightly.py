@@ -120,7 +120,7 @@ def _moved(first: dict[int, bytes], rows: list[int], sids: np.ndarray) -> float:
     if not first:
         first.update(now)
     both = first.keys() & now.keys()
-    moved = sum(first[row] != now[row] for row in both)
+    moved = int(sum(first[row] != now[row] for row in both))
     return moved / len(both)
 
 
