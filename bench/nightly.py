@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import sys
 import tempfile
 import warnings
@@ -53,6 +54,16 @@ class Day:
     appended_nearest: float | None
 
 
+@dataclass(frozen=True)
+class Epoch:
+    """A new epoch: shares of tokens, by level, and of SIDs that stay; mean squared distance."""
+
+    name: str
+    tokens: tuple[float, ...]
+    sids: float
+    distortion: float
+
+
 class Nights:
     """The catalogue and what it is compared with."""
 
@@ -71,9 +82,33 @@ class Nights:
         self.rebuilt: dict[int, bytes] = {}
         self.refitted: dict[int, bytes] = {}
 
-    def _fit(self, rows: list[int]) -> puresid.Codebooks:
-        quantizer = puresid.RQKMeans(len(self.sizes), self.sizes)
+    def _fit(
+        self, rows: list[int], start: puresid.Codebooks | None = None, seed: int = 0
+    ) -> puresid.Codebooks:
+        quantizer = puresid.RQKMeans(len(self.sizes), self.sizes, start=start, random_state=seed)
         return quantizer.fit(self.vectors[sorted(rows)]).codebooks
+
+    def epochs(self) -> list[Epoch]:
+        """New epochs that could begin now, each tried in a copy of the catalogue."""
+        rows: Any = self.catalog.items().keys.tolist()
+        fresh = self._fit(rows, seed=1)
+        from_old = self._fit(rows, start=self.codebooks)
+        found = []
+        for name, codebooks, align in (
+            ("fitted from scratch, as they come", fresh, False),
+            ("fitted from scratch, renumbered", fresh, True),
+            ("fitted from the old codewords", from_old, True),
+        ):
+            with tempfile.TemporaryDirectory() as folder:
+                shutil.copytree(self.catalog.folder, folder, dirs_exist_ok=True)
+                copy = puresid.Catalog.open(folder)
+                moved = copy.migrate(codebooks, rows, self.vectors[rows], align=align)
+                decoded = copy.codebooks.decode(moved.items.sids)
+            if moved.kept is None:
+                raise RuntimeError("the levels of both epochs are as many")
+            distortion = np.square(self.vectors[rows] - decoded).sum(axis=1).mean()
+            found.append(Epoch(name, moved.kept.tokens, moved.kept.sids, float(distortion)))
+        return found
 
     def night(self, day: int) -> Day:
         if day:
@@ -212,6 +247,7 @@ def main() -> int:
     with tempfile.TemporaryDirectory() as folder:
         nights = Nights(vectors, sizes, Path(folder))
         days = [nights.night(day) for day in range(DAYS + 1)]
+        epochs = nights.epochs()
     print(
         "| day | items | tombstones | load | SIDs moved | moved, rebuilt | moved, refitted | "
         "distortion | rebuilt | refitted | of appended | rebuilt | nearest |"
@@ -241,9 +277,19 @@ def main() -> int:
             ]
             print("| " + " | ".join(cells) + " |")
     print(f"\nSIDs moved by Catalog in {DAYS} nights: {sum(day.moved for day in days)}")
+    print("\n| codebooks of a new epoch on the last day | tokens kept | SIDs kept | distortion |")
+    print("| :-- | --: | --: | --: |")
+    for epoch in epochs:
+        tokens = ", ".join(f"{share:.1%}" for share in epoch.tokens)
+        print(f"| {epoch.name} | {tokens} | {epoch.sids:.1%} | {epoch.distortion:.4f} |")
     if options.json:
         record = {"vectors": BEAUTY, "sizes": sizes, "version": puresid.__version__}
-        options.json.write_text(json.dumps(record | {"days": [asdict(d) for d in days]}, indent=1))
+        options.json.write_text(
+            json.dumps(
+                record | {"days": [asdict(d) for d in days], "epochs": [asdict(e) for e in epochs]},
+                indent=1,
+            )
+        )
     if options.plot:
         title = f"Beauty, S3-Rec 64d, {' x '.join(map(str, sizes))}, 2 % new and 1 % gone a day"
         options.plot.write_text(draw(days, title))

@@ -27,6 +27,7 @@ from puresid.catalog.state import State
 from puresid.catalog.store import Store
 from puresid.checks import one_of
 from puresid.codebooks import Codebooks
+from puresid.sources import vectors_or_source
 
 __all__ = ["Epoch", "add", "migrate", "remove", "store_without_generation", "update"]
 
@@ -202,6 +203,7 @@ def migrate(
     """Do what `Catalog.migrate` says, but for publishing."""
     generation = manifest.generation + 1
     column = read_keys(keys, state)
+    vectors = vectors_or_source(vectors)  # once: a stream cannot be read again
     places = _all_places(column, state)
     old_sids = state.sids(places)
     alignment = None
