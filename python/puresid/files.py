@@ -288,7 +288,7 @@ def read_npy(path: PathLike) -> Array:
         The file cannot be opened.
     """
     with open(path, "rb") as handle:
-        shape, fortran_order, dtype = _read_npy_header(handle, path)
+        shape, fortran_order, dtype = read_npy_header(handle, path)
         start = handle.tell()
         size = os.fstat(handle.fileno()).st_size - start
     if dtype.hasobject or dtype.names is not None:
@@ -306,9 +306,18 @@ def read_npy(path: PathLike) -> Array:
     return np.asarray(mapped)
 
 
-def _read_npy_header(
+def read_npy_header(
     handle: IO[bytes], path: PathLike
 ) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read what comes before the numbers of a ``.npy`` file: shape, Fortran order and type.
+
+    Raises
+    ------
+    CorruptFileError
+        It is none.
+    OSError
+        It cannot be read.
+    """
     readers: dict[tuple[int, int], Callable[..., Any]] = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
