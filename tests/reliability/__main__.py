@@ -16,6 +16,7 @@ from .damage import VERDICTS, damages, read_damaged
 from .fuzz import fuzz
 from .harness import Faults, Plan
 from .kinds import has_pyarrow, kinds
+from .memory import memory
 from .running import Run
 from .shim import Unavailable
 from .sweep import Sweep, Victim, sweep
@@ -44,6 +45,9 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument(
         "--fuzz-minutes", type=float, default=8, help="Fuzzing, the core and files alike. [8]"
+    )
+    parser.add_argument(
+        "--announcements", type=int, default=300, help="Lying headers of each kind. [300]"
     )
     parser.add_argument(
         "--build", help="Where to build C++, to be used again. [a folder that goes]"
@@ -131,6 +135,7 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "kills": _kills,
     "damage": _damage,
     "fuzz": fuzz,
+    "memory": memory,
 }
 
 

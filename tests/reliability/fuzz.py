@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -173,10 +174,9 @@ def read_mutants(
             if done.returncode > 0:
                 raise RuntimeError(f"a worker of {loader.name!r} failed of itself, {said}")
             # SIGALRM is its own; nothing else tells it that a mutant has had its time.
-            hung = -done.returncode == 14
-            found.note(
-                found.total, "hang" if hung else "crash", f"over {LIMIT} s" if hung else said
-            )
+            hung = -done.returncode == signal.SIGALRM
+            verdict, message = ("hang", f"over {LIMIT} s") if hung else ("crash", said)
+            found.note(found.total, verdict, message)
     return found
 
 

@@ -43,6 +43,16 @@ class Loader:
         return self.kind.name
 
 
+def _loader(
+    name: str,
+    file: str,
+    write: Callable[[Path], object],
+    read: Callable[[Path], bytes],
+    form: str = "safetensors",
+) -> Loader:
+    return Loader(Kind(name, file, write, read), form)
+
+
 # ---- parts of catalogues
 
 
@@ -92,6 +102,14 @@ def _look_up(segment: Any) -> bytes:
         segment.repeated_sids(),
         segment.keys.tolist(),
     )
+
+
+def _read_segment(path: Path) -> bytes:
+    return _look_up(_segment(path))
+
+
+def _read_unchecked(path: Path) -> bytes:
+    return _look_up(_segment(path, check=False))
 
 
 def _write_manifest(path: Path) -> None:
@@ -267,38 +285,20 @@ def _write_lines(path: Path) -> None:
 
 
 def _plain() -> list[Loader]:
-    unchecked = (IndexError, UnicodeDecodeError)
     records = '[{"id": "a", "title": "x"}, {"id": "b", "title": "y"}]'
     return [
+        _loader("codebooks, encoder", "c.safetensors", _write_encoder, _read_encoder),
+        _loader("manifest", "00000002.json", _write_manifest, _read_manifest, "sealed"),
+        _loader("catalog.json", "catalog.json", _write_catalog, _read_catalog, "sealed"),
+        _loader("segment", "s.safetensors", _write_segment, _read_segment),
+        _loader("segment, wide", "s.safetensors", _write_wide, _read_segment),
         Loader(
-            Kind("codebooks, encoder", "c.safetensors", _write_encoder, _read_encoder),
+            Kind("segment, unchecked", "s.safetensors", _write_segment, _read_unchecked),
             "safetensors",
+            (IndexError, UnicodeDecodeError),  # of what is wrong where it is looked at
         ),
-        Loader(Kind("manifest", "00000002.json", _write_manifest, _read_manifest), "sealed"),
-        Loader(Kind("catalog.json", "catalog.json", _write_catalog, _read_catalog), "sealed"),
-        Loader(
-            Kind("segment", "s.safetensors", _write_segment, lambda p: _look_up(_segment(p))),
-            "safetensors",
-        ),
-        Loader(
-            Kind(
-                "segment, unchecked",
-                "s.safetensors",
-                _write_segment,
-                lambda p: _look_up(_segment(p, check=False)),
-            ),
-            "safetensors",
-            unchecked,
-        ),
-        Loader(
-            Kind("segment, wide", "s.safetensors", _write_wide, lambda p: _look_up(_segment(p))),
-            "safetensors",
-        ),
-        Loader(Kind("codebooks .npz", "c.npz", _write_npz, _read_npz), "archive"),
-        Loader(
-            Kind("codebooks, foreign", "f.safetensors", _write_foreign, _read_foreign),
-            "safetensors",
-        ),
+        _loader("codebooks .npz", "c.npz", _write_npz, _read_npz, "archive"),
+        _loader("codebooks, foreign", "f.safetensors", _write_foreign, _read_foreign),
         _imported("purelysemanticids", "noconflict-code-x.json", "json"),
         _imported("nvidia", "s.jsonl", "lines", keys=KEYS, titles=KEYS),
         _imported("xllm", "s.bin", "words"),
@@ -306,11 +306,11 @@ def _plain() -> list[Loader]:
         _imported("rpg", "s.json", "json", keys=KEYS),
         _imported("text", "s.txt", "lines"),
         _imported("minionerec", "s.tsv", "lines", titles=KEYS),
-        Loader(Kind("results", "results.json", _write_results, _read_results), "json"),
+        _loader("results", "results.json", _write_results, _read_results, "json"),
         _items("i.json", records, "json"),
         _items("i.jsonl", '{"id": 1, "title": "x"}\n{"id": 2, "title": "y"}\n', "lines"),
         _items("i.csv", 'id,title\n1,"a, b"\n2,"c"\n', "lines"),
-        Loader(Kind("records .jsonl", "r.jsonl", _write_lines, _record_lines), "lines"),
+        _loader("records .jsonl", "r.jsonl", _write_lines, _record_lines, "lines"),
     ]
 
 
@@ -326,7 +326,5 @@ def loaders(*, parquet: bool | None = None, torch: bool | None = None) -> list[L
     if parquet:
         found.append(_imported("torcheasyrec", "s.parquet", "parquet"))
     if torch:
-        found.append(
-            Loader(Kind("codebooks, torch", "f.pt", _write_torch, _read_foreign), "archive")
-        )
+        found.append(_loader("codebooks, torch", "f.pt", _write_torch, _read_foreign, "archive"))
     return found

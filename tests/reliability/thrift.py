@@ -149,3 +149,14 @@ def change(
         struct[place][2] = (element, list(chance.choice(many)))
         if values and element in INTEGERS:
             struct[place][2] = (element, [integer(chance, values[0]), *values[1:]])
+
+
+def change_integer(
+    fields: Struct, chance: random.Random, integer: Callable[[random.Random, int], int]
+) -> None:
+    """Change one integer of one struct."""
+    numbers = [
+        field for struct in _structs(fields) for field in struct if field[1] in (*INTEGERS, BYTE)
+    ]
+    field = chance.choice(numbers)
+    field[2] = integer(chance, field[2])

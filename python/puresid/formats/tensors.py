@@ -187,16 +187,18 @@ def _read_npz(path: Any) -> dict[str, Any]:
     said = f"{path} cannot be read as .npz"
     with _damage(said), zipfile.ZipFile(path) as members:
         for member in members.infolist():
-            _check_member(members, member)
+            _check_member(members, member, os.path.getsize(path))
     with _damage(said), np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
 
 
-def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo) -> None:
+def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> None:
     """Refuse an array that announces more than its file can hold, before memory is asked for."""
     from puresid.files import read_npy_header  # not when puresid is imported
 
-    if member.file_size > _MOST_DEFLATED * (member.compress_size + 1):
+    stored = member.compress_type == zipfile.ZIP_STORED
+    most = member.compress_size * (1 if stored else _MOST_DEFLATED)
+    if member.file_size > most or member.compress_size > size:
         raise ValueError(
             f"{member.filename} announces {member.file_size} bytes, from {member.compress_size}"
         )
