@@ -1,11 +1,9 @@
 // assign() against its twin: bytes become a small instance, and any difference aborts.
 #include <algorithm>
-#include <bit>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 
+#include "bytes.hpp"
 #include "instance.hpp"
 
 namespace {
@@ -14,33 +12,13 @@ namespace reference = puresid::reference;
 using puresid::Execution;
 using puresid::Simd;
 using puresid::Token;
+using puresid::fuzz::Bytes;
 
-// Reads numbers off the input; 0 once it has come to its end.
-class Bytes {
- public:
-  Bytes(const std::uint8_t* data, std::size_t size) : data_(data), size_(size) {}
-
-  std::uint8_t byte() { return at_ < size_ ? data_[at_++] : std::uint8_t{0}; }
-  std::size_t between(std::size_t low, std::size_t high) { return low + byte() % (high - low + 1); }
-  bool flag() { return (byte() & 1) != 0; }
-  // Any float32 up to 2^40 in magnitude, or a small integer: exact, and full of ties.
-  float value(bool lattice) {
-    if (lattice) return static_cast<float>(byte() % 5) - 2.0F;
-    std::uint32_t bits = 0;
-    for (int i = 0; i < 4; ++i) bits = bits << 8U | byte();
-    const auto any = std::bit_cast<float>(bits);
-    return std::fabs(any) <= 0x1p40F ? any : 0.0F;  // also for NaN
-  }
-  reference::Vector vector(std::size_t dim, bool lattice) {
-    reference::Vector result(dim);
-    for (float& value_of : result) value_of = value(lattice);
-    return result;
-  }
-
- private:
-  const std::uint8_t* data_;
-  std::size_t size_, at_ = 0;
-};
+reference::Vector vector(Bytes& bytes, std::size_t dim, bool lattice) {
+  reference::Vector result(dim);
+  for (float& value_of : result) value_of = bytes.value(lattice);
+  return result;
+}
 
 reference::Input decode(Bytes& bytes) {
   reference::Input input;
@@ -60,7 +38,7 @@ reference::Input decode(Bytes& bytes) {
   for (std::size_t level = 0; level < n_levels; ++level) {
     const std::size_t above = tree && level > 0 ? input.levels.back().size() : 1;
     reference::Codebook codebook(above * bytes.between(1, tree ? 3 : 5));
-    for (reference::Vector& codeword : codebook) codeword = bytes.vector(dim, lattice);
+    for (reference::Vector& codeword : codebook) codeword = vector(bytes, dim, lattice);
     input.levels.push_back(codebook);
   }
   for (std::size_t tiers = bytes.between(0, 3); tiers > 0; --tiers) {
@@ -80,7 +58,7 @@ reference::Input decode(Bytes& bytes) {
   if (bytes.flag()) input.max_distortion = static_cast<double>(std::fabs(bytes.value(lattice))) * 2;
   while (input.vectors.size() < rows) {
     const bool again = !input.vectors.empty() && bytes.flag();
-    input.vectors.push_back(again ? input.vectors.back() : bytes.vector(reference::spaced(input).dim(), lattice));
+    input.vectors.push_back(again ? input.vectors.back() : vector(bytes, reference::spaced(input).dim(), lattice));
   }
   if (input.space.scaling == puresid::Scaling::kept) {  // longer ones are refused: distortions could overflow
     const auto shorten = [](reference::Vector& vector) {
@@ -101,9 +79,6 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   execution.simd = simd[bytes.byte() % simd.size()];
   execution.threads = bytes.byte() % 16 == 0 ? 3 : 1;  // starting threads is slow
   const std::string found = puresid::testing::disagreement(decode(bytes), execution);
-  if (!found.empty()) {
-    static_cast<void>(std::fprintf(stderr, "%s\n", found.c_str()));
-    std::abort();
-  }
+  puresid::fuzz::require(found.empty(), found.c_str());
   return 0;
 }

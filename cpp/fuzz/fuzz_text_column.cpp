@@ -1,16 +1,17 @@
 // Text columns as a damaged file may hold them: any offsets, any rows. Either the standard's exception comes, or what
 // the texts one by one would give.
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <vector>
 
+#include "bytes.hpp"
 #include "puresid/hashing.hpp"
 #include "puresid/text_column.hpp"
 
 namespace {
 
 using puresid::TextColumn;
+using puresid::fuzz::require;
 
 // Small numbers, so that many are in range, or any 64 bits.
 std::vector<std::int64_t> numbers(const std::uint8_t*& data, std::size_t& size, std::size_t count) {
@@ -31,10 +32,6 @@ bool same(std::span<const std::uint8_t> a, std::span<const std::uint8_t> b) {
   return a.size() == b.size() && (a.empty() || std::memcmp(a.data(), b.data(), a.size()) == 0);
 }
 
-void require(bool true_for_all_inputs) {
-  if (!true_for_all_inputs) std::abort();
-}
-
 void check(const TextColumn& texts, const std::vector<std::int64_t>& rows) {
   std::vector<std::int64_t> offsets(rows.size() + 1);
   puresid::offsets_of(texts, rows, offsets);
@@ -44,13 +41,15 @@ void check(const TextColumn& texts, const std::vector<std::int64_t>& rows) {
   const std::vector<std::int64_t> reversed(rows.rbegin(), rows.rend());
   puresid::equal_texts(texts, rows, texts, reversed, equal, {});
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    require(same(copies.text(static_cast<std::int64_t>(i)), texts.text(rows[i])));
-    require((equal[i] == 1) == same(texts.text(rows[i]), texts.text(reversed[i])));
+    require(same(copies.text(static_cast<std::int64_t>(i)), texts.text(rows[i])), "copied texts are those of the rows");
+    require((equal[i] == 1) == same(texts.text(rows[i]), texts.text(reversed[i])),
+            "texts are equal where their bytes are");
   }
   std::vector<std::uint64_t> hashes(texts.size());
   puresid::hash_texts(texts, hashes, {});
   for (std::size_t i = 0; i < hashes.size(); ++i) {
-    require(hashes[i] == puresid::hash_bytes(texts.text(static_cast<std::int64_t>(i))));
+    require(hashes[i] == puresid::hash_bytes(texts.text(static_cast<std::int64_t>(i))),
+            "hashes are those of the texts");
   }
 }
 
@@ -66,7 +65,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     check({bytes, offsets}, rows);
   } catch (const std::out_of_range&) {
   } catch (const std::invalid_argument&) {
-    require(offsets.empty());
+    require(offsets.empty(), "only a column without offsets is refused as such");
   }
   return 0;
 }

@@ -10,6 +10,7 @@ namespace puresid {
 namespace {
 
 constexpr std::size_t kBidsPerPoll = 1024;
+constexpr double kLeastStep = 1e-9;  // of the highest price: what it is raised by must not vanish beside it
 
 Token cheapest(const float* costs, std::size_t clusters) {
   return static_cast<Token>(std::min_element(costs, costs + clusters) - costs);
@@ -96,11 +97,14 @@ void BalancedAssignment::solve(MatrixView<const float> costs, const Execution& e
   quiet.progress = nullptr;
   parallel_for(quiet, "balancing", 1, 1, [&](std::size_t, Worker& worker) {
     double step = all > 0 ? all / (4 * rows * static_cast<double>(clusters)) : 1;
+    // Costs far below those of the call before: bids would take for ever to tell its prices apart.
+    if (step < kLeastStep * *std::max_element(prices_.begin(), prices_.end()))
+      std::fill(prices_.begin(), prices_.end(), 0);
     hold_auction(costs, step, worker);
     while (sum_ > 0 && rows * step > kTolerance * sum_) {
       step /= 4;
-      // Where nearly all rows cost nothing: a step must not vanish beside a price.
-      if (step < 1e-9 * *std::max_element(prices_.begin(), prices_.end())) break;
+      // Where nearly all rows cost nothing.
+      if (step < kLeastStep * *std::max_element(prices_.begin(), prices_.end())) break;
       hold_auction(costs, step, worker);
     }
   });

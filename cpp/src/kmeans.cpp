@@ -195,8 +195,15 @@ class Level {
   AlignedBuffer<float> distances_;  // of all rows to all codewords; balanced only
 };
 
+// What vectors may hold, so that no squared distance overflows where values double from level to level.
+double largest_value(std::size_t dim, std::size_t levels) {
+  return std::sqrt(std::numeric_limits<float>::max() / (4.0 * static_cast<double>(dim))) /
+         std::exp2(static_cast<double>(levels) + 1);
+}
+
 void check_start(const std::vector<MatrixView<const float>>& start, const std::vector<std::size_t>& sizes,
                  std::size_t dim) {
+  const double largest = largest_value(dim, sizes.size());  // given codewords are no means, so squares may grow
   if (!start.empty() && start.size() != sizes.size()) {
     throw std::invalid_argument("start has " + std::to_string(start.size()) + " levels; there are " +
                                 std::to_string(sizes.size()));
@@ -212,6 +219,11 @@ void check_start(const std::vector<MatrixView<const float>>& start, const std::v
     const float* end = codewords.data() + codewords.rows() * dim;
     if (!std::all_of(codewords.data(), end, [](float value) { return std::isfinite(value); })) {
       throw std::invalid_argument(place + " has a value that is not finite");
+    }
+    if (!std::all_of(codewords.data(), end,
+                     [&](float value) { return std::fabs(static_cast<double>(value)) <= largest; })) {
+      throw std::invalid_argument(place + " has a value beyond " + std::to_string(largest) +
+                                  ", whose squared distances overflow float32; scale it down");
     }
   }
 }
@@ -231,9 +243,7 @@ void check_arguments(MatrixView<const float> vectors, const std::vector<std::siz
   if (vectors.rows() > std::numeric_limits<Row>::max()) throw std::invalid_argument("vectors has 2^32 rows or more");
   // Codewords are means of rows and residuals differences of them: both stay within 2^level * max. Nor does the sum of
   // all residuals' squares grow, so both stay within sqrt(rows * dim) * max too, which is below 2^32 * max.
-  const double levels = std::min(static_cast<double>(sizes.size()), 31.0);
-  const double largest = std::sqrt(std::numeric_limits<float>::max() / (4.0 * static_cast<double>(vectors.cols()))) /
-                         std::exp2(levels + 1);
+  const double largest = largest_value(vectors.cols(), std::min<std::size_t>(sizes.size(), 31));
   for (std::size_t row = 0; row < vectors.rows(); ++row) {
     for (std::size_t d = 0; d < vectors.cols(); ++d) {
       const auto value = static_cast<double>(vectors.row(row)[d]);

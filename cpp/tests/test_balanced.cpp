@@ -121,6 +121,23 @@ TEST_CASE("prices of a call before change the way, not the promise") {
   }
 }
 
+TEST_CASE("costs far below those of the call before") {
+  Random random(5);
+  for (const float scale : {1e10F, 1e21F, 1e30F}) {
+    BalancedAssignment kept(5, 4);
+    Costs huge = random_costs(random, 5, 4, 9);
+    for (std::size_t row = 0; row < 5; ++row) huge.values[row * huge.stride + 2] = scale;
+    kept.solve(huge.view(), {});
+    for (const std::uint64_t most : {9, 0}) {  // also where every row costs nothing
+      const Costs costs = random_costs(random, 5, 4, most);
+      kept.solve(costs.view(), {});
+      BalancedAssignment fresh(5, 4);
+      fresh.solve(costs.view(), {});
+      CHECK(kept.sum() * (1 - BalancedAssignment::kTolerance) <= fresh.sum());
+    }
+  }
+}
+
 TEST_CASE("balancing stops soon after `interrupted` answers true") {
   Random random(4);
   const Costs costs = random_costs(random, 20000, 16, 1000);

@@ -237,6 +237,10 @@ TEST_CASE("a start that does not fit is refused with what and where") {
   refuse({{1, 2}}, "start[0] has 1 codewords of dimension 2; 2 of 2 are needed");
   refuse({{1}, {2}}, "start[0] has 2 codewords of dimension 1; 2 of 2 are needed");
   refuse({{1, 2}, {std::numeric_limits<float>::infinity(), 2}}, "start[0] has a value that is not finite");
+  // Balanced training would go on for ever where distances are infinite.
+  const FlatRows<float> huge({{1, 2}, {-3e22F, 2}}, 2);
+  CHECK_THROWS_WITH_AS(train(vectors, {2}, {.n_iter = 0, .balanced = true, .start = {huge.view()}}),
+                       doctest::Contains("start[0] has a value beyond 1630477"), std::invalid_argument);
   const FlatRows<float> flat({{1, 2}}, 2);
   CHECK_THROWS_WITH_AS(train(vectors, {1, 1}, {.start = {flat.view()}}), "start has 1 levels; there are 2",
                        std::invalid_argument);

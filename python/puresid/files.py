@@ -6,6 +6,7 @@ then renamed over it. Reading never unpickles. Only a Parquet file makes it impo
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable
@@ -45,6 +46,7 @@ __all__ = [
 VECTOR_SUFFIXES = (".npy", ".parquet")
 ARROW_SUFFIXES = (".arrow", ".feather")
 SOURCE_SUFFIXES = VECTOR_SUFFIXES + ARROW_SUFFIXES
+_MOST_NPY_HEADER = 12 + 10_000  # what NumPy reads of a file that is not trusted
 SID_SUFFIXES = (".npy", ".parquet", ".index.json")
 
 
@@ -288,7 +290,7 @@ def read_npy(path: PathLike) -> Array:
         The file cannot be opened.
     """
     with open(path, "rb") as handle:
-        shape, fortran_order, dtype = _read_npy_header(handle, path)
+        shape, fortran_order, dtype = read_npy_header(handle, path)
         start = handle.tell()
         size = os.fstat(handle.fileno()).st_size - start
     if dtype.hasobject or dtype.names is not None:
@@ -306,18 +308,30 @@ def read_npy(path: PathLike) -> Array:
     return np.asarray(mapped)
 
 
-def _read_npy_header(
+def read_npy_header(
     handle: IO[bytes], path: PathLike
 ) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Read what comes before the numbers of a ``.npy`` file: shape, Fortran order and type.
+
+    Raises
+    ------
+    CorruptFileError
+        It is none.
+    OSError
+        It cannot be read.
+    """
     readers: dict[tuple[int, int], Callable[..., Any]] = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
     try:
-        version = np.lib.format.read_magic(handle)
+        # What is announced beyond this is refused anyway, and would be asked for first.
+        head = io.BytesIO(handle.read(_MOST_NPY_HEADER))
+        version = np.lib.format.read_magic(head)
         if version not in readers:  # 3.0 exists for field names outside Latin-1, refused anyway
             raise ValueError(f"version {version} of the format is not one of 1.0 and 2.0")
-        shape, fortran_order, dtype = readers[version](handle)
+        shape, fortran_order, dtype = readers[version](head)
+        handle.seek(head.tell())
     except OSError:
         raise
     except Exception as error:  # a damaged header reaches Python's own parser: anything may come

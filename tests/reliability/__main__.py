@@ -11,42 +11,18 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 
 from .damage import VERDICTS, damages, read_damaged
+from .fuzz import fuzz
 from .harness import Faults, Plan
 from .kinds import has_pyarrow, kinds
+from .memory import memory
+from .running import Run
 from .shim import Unavailable
 from .sweep import Sweep, Victim, sweep
 from .victims import victims
 
-PARTS = ("faults", "kills", "damage")
 COUNTED = ("kill", "torn", "short", "interrupt", "ENOSPC", "EIO")
-
-
-@dataclass
-class Run:
-    """The options, how long there still is, and what was wrong."""
-
-    options: argparse.Namespace
-    problems: list[str] = field(default_factory=list)
-    started: float = field(default_factory=time.monotonic)
-
-    @property
-    def over(self) -> bool:
-        minutes = self.options.minutes
-        return minutes is not None and time.monotonic() - self.started > 60 * minutes
-
-    def chosen(self, name: str) -> bool:
-        return self.options.only is None or self.options.only in name
-
-    def say(self, *cells: object) -> None:
-        print("| " + " | ".join(map(str, cells)) + " |", flush=True)
-
-    def head(self, title: str, *cells: str) -> None:
-        print(f"\n## {title}\n")
-        self.say(*cells)
-        self.say(*("---" for _ in cells))
 
 
 def _options(arguments: list[str]) -> argparse.Namespace:
@@ -55,7 +31,7 @@ def _options(arguments: list[str]) -> argparse.Namespace:
         "--part", action="append", choices=PARTS, help="What to run; may be repeated. [all]"
     )
     parser.add_argument("--only", help="Only victims and kinds with this in their names.")
-    parser.add_argument("--seed", type=int, default=1, help="Of random kills. [1]")
+    parser.add_argument("--seed", type=int, default=1, help="Of all that goes by chance. [1]")
     parser.add_argument("--kills", type=int, default=1000, help="Random kills in all. [1000]")
     parser.add_argument(
         "--masks",
@@ -67,16 +43,24 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, help="Start nothing new after so long; cut short is no problem."
     )
+    parser.add_argument(
+        "--fuzz-minutes", type=float, default=8, help="Fuzzing, the core and files alike. [8]"
+    )
+    parser.add_argument(
+        "--announcements", type=int, default=300, help="Lying headers of each kind. [300]"
+    )
+    parser.add_argument(
+        "--build", help="Where to build C++, to be used again. [a folder that goes]"
+    )
     return parser.parse_args(arguments)
 
 
 def main(arguments: list[str]) -> int:
     run = Run(_options(arguments))
-    chosen = run.options.part or PARTS
-    parts: dict[str, Callable[[Run], None]] = {"faults": _faults, "kills": _kills}
+    chosen = run.options.part or tuple(PARTS)
     for part in (name for name in PARTS if name in chosen):
         try:
-            (parts | {"damage": _damage})[part](run)
+            PARTS[part](run)
         except Unavailable as reason:
             run.problems.append(f"{part}: not run: {reason}")
     print(f"\n{len(run.problems)} problems, {time.monotonic() - run.started:.0f} s")
@@ -144,6 +128,15 @@ def _damage(run: Run) -> None:
         counts = (flips[verdict] for verdict in VERDICTS)
         run.say(kind.name, found.size, shown, *counts, found.undetected() or "none")
         run.problems += found.problems()
+
+
+PARTS: dict[str, Callable[[Run], None]] = {
+    "faults": _faults,
+    "kills": _kills,
+    "damage": _damage,
+    "fuzz": fuzz,
+    "memory": memory,
+}
 
 
 if __name__ == "__main__":

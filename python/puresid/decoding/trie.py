@@ -268,7 +268,7 @@ class SidTrie:
         check_format(path, description, _FORMAT)
         try:
             return cls(tensors["sids"], sizes=description["sizes"])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, OverflowError, TypeError, ValueError) as error:
             raise ValueError(f"{os.fspath(path)} holds no trie: {error!r}") from error
 
     def __repr__(self) -> str:

@@ -301,7 +301,10 @@ class Results:
                     "its SHA-256 is another"
                 )
             return _unpack(cls, described, packed)
-        except (KeyError, TypeError, AttributeError, zipfile.BadZipFile) as error:
+        except (
+            *(KeyError, TypeError, AttributeError, OverflowError, RecursionError),
+            zipfile.BadZipFile,
+        ) as error:
             raise CorruptFileError(
                 f"{path}: damaged or written by hand: {type(error).__name__} {error}"
             ) from error
@@ -314,7 +317,7 @@ class Results:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         described = json.loads(path.read_bytes())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptFileError(f"{path} is no JSON: {error}") from error
     if not isinstance(described, dict) or described.get("format") != FORMAT:
         raise ValueError(f"{path} holds no results of an evaluation: its format is not {FORMAT!r}")
@@ -331,7 +334,13 @@ def _unpack(cls: type[Results], described: dict[str, Any], packed: bytes) -> Res
     with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
         splits = {}
         for place, (name, count) in enumerate(described["splits"].items()):
-            mask = np.unpackbits(arrays[f"split{place}"], count=queries).astype(bool)
+            packed_mask = arrays[f"split{place}"]
+            if len(packed_mask) != -(-queries // 8):
+                raise ValueError(
+                    f"split {name!r} has {len(packed_mask)} bytes; {queries} queries, a bit each, "
+                    f"need {-(-queries // 8)}"
+                )
+            mask = np.unpackbits(packed_mask, count=queries).astype(bool)
             if int(mask.sum()) != count:
                 raise ValueError(f"split {name!r} has {int(mask.sum())} queries and not {count}")
             splits[name] = mask
@@ -343,6 +352,8 @@ def _unpack(cls: type[Results], described: dict[str, Any], packed: bytes) -> Res
                     f"cell {place} has shape {block.shape} and dtype {block.dtype}; "
                     f"{(len(metrics), queries)} and float32 are needed"
                 )
+            if not isinstance(cell["facts"], dict):
+                raise TypeError(f"the facts of cell {place} are {cell['facts']!r}, no object")
             values = dict(zip(metrics, block, strict=True))
             cells.append(Cell(cell["arm"], cell["seed"], values, cell["facts"]))
         clusters = arrays["clusters"]

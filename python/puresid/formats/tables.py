@@ -67,8 +67,11 @@ def read_columns(path: Any, key: str, codes: str) -> tuple[Any, Any]:
     tokens = read_parquet(path, codes, "tokens")
     try:
         column = parquet.read_table(path, columns=[key])[key]
-    except (pa.ArrowException, KeyError) as error:
+    except KeyError as error:
         raise ValueError(f"{path} has no column {key!r}") from error
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise CorruptFileError(f"{path}: column {key!r} cannot be read: {reason}") from error
     if column.null_count:
         raise ValueError(f"{path}: the column {key!r} has {column.null_count} rows without a value")
     if pa.types.is_integer(column.type):

@@ -10,6 +10,7 @@ import argparse
 import contextlib
 import errno
 import json
+import math
 import os
 import pickle
 import re
@@ -32,6 +33,8 @@ Floats = npt.NDArray[np.float32]
 
 # Below this version a crafted file gets past weights_only (CVE-2025-32434, CVE-2026-24747).
 SAFE_TORCH = (2, 10)
+
+_MOST_DEFLATED = 1032  # bytes that a byte of a zip archive can stand for
 
 _CONTAINERS = ("state_dict", "model_state_dict", "model")
 _WRAPPERS = ("module.", "_orig_mod.")  # what DistributedDataParallel and torch.compile put in front
@@ -182,8 +185,29 @@ def read_tensors(source: Any) -> TensorFile:
 
 def _read_npz(path: Any) -> dict[str, Any]:
     said = f"{path} cannot be read as .npz"
+    with _damage(said), zipfile.ZipFile(path) as members:
+        for member in members.infolist():
+            _check_member(members, member, os.path.getsize(path))
     with _damage(said), np.load(path, allow_pickle=False) as archive:
         return {name: archive[name] for name in archive.files}
+
+
+def _check_member(archive: zipfile.ZipFile, member: zipfile.ZipInfo, size: int) -> None:
+    """Refuse an array that announces more than its file can hold, before memory is asked for."""
+    from puresid.files import read_npy_header  # not when puresid is imported
+
+    stored = member.compress_type == zipfile.ZIP_STORED
+    most = member.compress_size * (1 if stored else _MOST_DEFLATED)
+    if member.file_size > most or member.compress_size > size:
+        raise ValueError(
+            f"{member.filename} announces {member.file_size} bytes, from {member.compress_size}"
+        )
+    with archive.open(member) as handle:
+        shape, _, dtype = read_npy_header(handle, member.filename)
+    if min(shape, default=0) < 0 or math.prod(shape) * dtype.itemsize > member.file_size:
+        raise ValueError(
+            f"{member.filename} announces {shape} of {dtype}, in {member.file_size} bytes"
+        )
 
 
 def _read_safetensors(path: Any) -> dict[str, Any]:

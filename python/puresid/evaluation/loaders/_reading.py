@@ -44,7 +44,9 @@ def read_json_object(path: PathLike) -> dict[str, Any]:
 
     try:
         value = json.loads(read_text(path), object_pairs_hook=once)
-    except json.JSONDecodeError as error:
+    except CorruptFileError:
+        raise
+    except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
         raise CorruptFileError(f"{path} is no JSON: {error}") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds a JSON {type(value).__name__}; an object is needed")
@@ -91,7 +93,7 @@ def read_json_lines(path: PathLike) -> Iterator[tuple[int, dict[str, Any]]]:
             continue
         try:
             value = json.loads(line)
-        except json.JSONDecodeError as error:
+        except (ValueError, RecursionError) as error:  # also numbers of thousands of digits
             raise CorruptFileError(f"{path}, line {number}: no JSON: {error}") from error
         if not isinstance(value, dict):
             raise ValueError(
