@@ -169,7 +169,7 @@ def token_matrix(values: Any, columns: int, name: str) -> npt.NDArray[np.uint32]
         If the shape is another or a value is out of range.
     """
     array = np.asarray(to_numpy(values))
-    if array.size == 0 and array.ndim <= 2:
+    if array.shape[:1] == (0,) and array.ndim <= 2:
         return np.empty((0, columns), dtype=np.uint32)
     if array.ndim != 2 or array.shape[1] != columns:
         raise ValueError(f"{name} has shape {array.shape}; (rows, {columns}) is needed")
@@ -180,6 +180,17 @@ def token_matrix(values: Any, columns: int, name: str) -> npt.NDArray[np.uint32]
             row = int(np.argwhere(array == bad)[0, 0])
             raise ValueError(f"{name}[{row}] has token {bad}; tokens run from 0 to 2**32 - 1")
     return np.ascontiguousarray(array, dtype=np.uint32)
+
+
+def token_prefix(values: Any, longest: int, name: str) -> npt.NDArray[np.uint32]:
+    """Convert to 0 to `longest` tokens, shape (n,), uint32. Raises as `token_matrix`."""
+    array = np.asarray(to_numpy(values))
+    if array.ndim != 1 or len(array) > longest:
+        raise ValueError(f"{name} has shape {array.shape}; from 0 to {longest} tokens are needed")
+    if len(array) == 0:
+        return np.empty(0, dtype=np.uint32)
+    tokens: npt.NDArray[np.uint32] = token_matrix(array[None], len(array), name)[0]
+    return tokens
 
 
 def check_finite(

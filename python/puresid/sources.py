@@ -109,7 +109,7 @@ class Transformed:
 
     def batches(self) -> Iterator[Any]:
         rows, first = self.rows, 0
-        for batch in _Blocks(rows).batches() if isinstance(rows, np.ndarray) else _read(rows):
+        for batch in blocks(rows):
             block = float_matrix(batch, "vectors")
             check_finite(block, first)
             latent = self.codebooks.transform(block, threads=self.threads)
@@ -155,6 +155,11 @@ def vectors_or_source(values: Any) -> npt.NDArray[Any] | VectorSource:
     if is_whole(array):
         return array
     return _Blocks(array) if array.size * 4 > KEPT_IN_MEMORY else float_matrix(array, "vectors")
+
+
+def blocks(rows: npt.NDArray[Any] | VectorSource) -> Iterator[npt.NDArray[Any]]:
+    """Yield the rows of an array in views, of a source in its batches as `_read` does."""
+    yield from _Blocks(rows).batches() if isinstance(rows, np.ndarray) else _read(rows)
 
 
 def _read(source: VectorSource) -> Iterator[npt.NDArray[Any]]:

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 
-from puresid.arrays import check_finite, float_matrix, priorities, to_numpy
+from puresid.arrays import SidsArray, check_finite, float_matrix, priorities
 from puresid.assignment import Assignment, assign
 from puresid.catalog.digests import Digests, vector_digests
 from puresid.catalog.errors import CatalogError
@@ -22,7 +22,7 @@ from puresid.catalog.places import Places, Rows
 from puresid.catalog.results import Duplicates
 from puresid.catalog.segment import Segment
 from puresid.catalog.state import State
-from puresid.sources import BLOCK_BYTES, VectorSource, vectors_or_source
+from puresid.sources import KEPT_IN_MEMORY, VectorSource, blocks, vectors_or_source
 
 __all__ = ["Batch", "Placed", "named", "place", "read_batch", "read_keys"]
 
@@ -89,7 +89,7 @@ class Placed:
 class _Chosen:
     """Some rows of a source."""
 
-    rows: VectorSource
+    rows: npt.NDArray[Any] | VectorSource
     which: Bools
 
     @property
@@ -98,15 +98,16 @@ class _Chosen:
 
     def batches(self) -> Iterator[Any]:
         first = 0
-        for batch in self.rows.batches():
-            array = np.asarray(to_numpy(batch))
+        for array in blocks(self.rows):
             yield array[self.which[first : first + len(array)]]
             first += len(array)
 
 
 def chosen_rows(vectors: npt.NDArray[Any] | VectorSource, which: Bools) -> Any:
-    """Return some rows of vectors, those of a source when they are read."""
-    return vectors[which] if isinstance(vectors, np.ndarray) else _Chosen(vectors, which)
+    """Return some rows of vectors: those of a source, or of a large array, when they are read."""
+    if isinstance(vectors, np.ndarray) and vectors.nbytes <= KEPT_IN_MEMORY:
+        return vectors[which]
+    return _Chosen(vectors, which)
 
 
 def check_distinct(keys: Keys) -> None:
@@ -178,7 +179,7 @@ def read_batch(
 def _digests(rows: npt.NDArray[Any] | VectorSource, threads: int | None) -> Digests:
     found = np.empty((rows.shape[0], 2), dtype=np.uint64)
     end = 0
-    for block in _blocks(rows):
+    for block in blocks(rows):
         if end + len(block) > len(found):
             raise ValueError(f"vectors has more rows than the {len(found)} that shape announces")
         try:
@@ -190,16 +191,6 @@ def _digests(rows: npt.NDArray[Any] | VectorSource, threads: int | None) -> Dige
     if end != len(found):
         raise ValueError(f"vectors has {end} rows; shape announces {len(found)}")
     return found
-
-
-def _blocks(rows: npt.NDArray[Any] | VectorSource) -> Iterator[npt.NDArray[Any]]:
-    if not isinstance(rows, np.ndarray):
-        for batch in rows.batches():
-            yield np.asarray(to_numpy(batch))
-        return
-    step = max(1, BLOCK_BYTES // (4 * rows.shape[1]))
-    for first in range(0, len(rows), step):
-        yield rows[first : first + step]
 
 
 def _ranks(
@@ -256,10 +247,9 @@ def place(
     slots = None
     if state.parameters.capacity > 1:
         slots = np.ascontiguousarray(sids[:, levels], dtype=np.uint8)
-    tokens: Any = np.ascontiguousarray(sids[:, :levels])
     segment = Segment.of(
         batch.keys,
-        tokens,
+        cast("SidsArray", np.ascontiguousarray(sids[:, :levels])),
         digests=batch.digests,
         stages=stages,
         slots=slots,
@@ -326,20 +316,19 @@ def _same_vectors(batch: Batch, state: State, threads: int | None) -> tuple[Rows
     new = np.ones(len(order), dtype=np.bool_)
     new[1:] = (words[order[1:]] != words[order[:-1]]).any(axis=1)
     first = order[np.flatnonzero(new)]
-    in_batch = np.full(len(order), -1, dtype=np.int64)
-    if len(order):
-        in_batch[order] = np.where(new, -1, first[np.cumsum(new) - 1])
-    return in_batch, _published(words, state, threads)
+    group = np.empty(len(order), dtype=np.int64)
+    group[order] = np.cumsum(new) - 1
+    in_batch = np.where(first[group] == np.arange(len(order)), -1, first[group])
+    published = _published(words[first], state, threads)
+    return in_batch, published.chosen(group)
 
 
 def _order(batch: Batch) -> Rows:
     return np.arange(len(batch)) if batch.ranks is None else batch.ranks
 
 
-def _published(digests: Digests, state: State, threads: int | None) -> Places:
-    """Find the first published item that is there, by part and row, with each digest."""
-    wanted, group = np.unique(digests, axis=0, return_inverse=True)
-    group = group.reshape(-1)
+def _published(wanted: Digests, state: State, threads: int | None) -> Places:
+    """Find the first published item that is there, by part and row, with each digest, all once."""
     index = SortedIndex.of(np.ascontiguousarray(wanted[:, 0]))
     parts = np.full(len(wanted), -1, dtype=np.int64)
     rows = np.full(len(wanted), -1, dtype=np.int64)
@@ -356,7 +345,7 @@ def _published(digests: Digests, state: State, threads: int | None) -> Places:
             # The last of several assignments to one place stays: the lowest row.
             parts[at[same][::-1]] = number
             rows[at[same][::-1]] = begin + hits[same][::-1]
-    return Places(parts[group], rows[group])
+    return Places(parts, rows)
 
 
 def _duplicates(batch: Batch, state: State, in_batch: Rows, published: Places) -> Duplicates:

@@ -14,6 +14,7 @@ from puresid.catalog.publishing import publish, write_codebooks
 from puresid.catalog.results import Added, Migrated, Removed, Updated
 from puresid.catalog.store import Store
 from puresid.catalog.writer import Writer
+from puresid.checks import integer
 from puresid.codebooks import Codebooks, as_codebooks
 
 __all__ = ["Catalog"]
@@ -87,6 +88,8 @@ class Catalog(Writer):
         ------
         CatalogError
             There is a catalogue already, or the folder holds something else.
+        PublishRaceError
+            Another call makes one there at this moment.
         TypeError, ValueError
             As `Codebooks` and `Parameters`.
         OSError
@@ -111,7 +114,7 @@ class Catalog(Writer):
                 parameters=parameters,
                 files=(),
                 epoch=1,
-                config=config or {},
+                config={} if config is None else config,
             )
         return cls(loader, manifest, loader.state(manifest))
 
@@ -139,12 +142,14 @@ class Catalog(Writer):
             There is no catalogue, or no such generation.
         CorruptFileError
             A file is damaged or missing; the message names it. (A `ValueError` too.)
+        TypeError, ValueError
+            `generation` is no positive integer.
         OSError
             A file cannot be read.
         """
         loader = Loader(Store.open(folder), bool(mmap), {})
         if generation is not None:
-            manifest = loader.store.read(generation)
+            manifest = loader.store.read(integer(generation, "generation", 1))
             return cls(loader, manifest, loader.state(manifest))
         return cls(
             loader, *loader.store.read_current(lambda newest: (newest, loader.state(newest)))

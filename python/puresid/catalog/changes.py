@@ -13,6 +13,7 @@ from puresid.arrays import SidsArray
 from puresid.catalog._columns import stored
 from puresid.catalog.digests import Digests
 from puresid.catalog.keys import Keys, key_tensor_names
+from puresid.catalog.places import grouped
 from puresid.files import CorruptFileError
 
 __all__ = ["Moves", "Removals", "Updates"]
@@ -148,7 +149,7 @@ def _places(tensors: Mapping[str, Any], rows: int, where: str) -> tuple[Numbers,
 
 
 def _by_file(files: Numbers, count: int, where: str) -> Iterator[tuple[int, npt.NDArray[np.int64]]]:
-    for number in np.unique(files).tolist():
+    for number, at in grouped(files):
         if number >= count:
             raise CorruptFileError(f"{where} names file {number}; there are {count} before it")
-        yield number, np.flatnonzero(files == number)
+        yield number, at

@@ -206,23 +206,20 @@ def migrate(
     vectors = vectors_or_source(vectors)  # once: a stream cannot be read again
     places = _all_places(column, state)
     old_sids = state.sids(places)
+    chosen = _next_parameters(state, codebooks, parameters)
     alignment = None
     if align and len(column) and _comparable(state.codebooks, codebooks):
         alignment = align_with(
             state.codebooks, codebooks, sids_old=old_sids, vectors=vectors, threads=threads
         )
         codebooks = alignment.codebooks
-    chosen = _next_parameters(state, codebooks, parameters)
     empty = State(codebooks, chosen, ())
     batch = read_batch(column, vectors, priority, state=empty, threads=threads)
     placed = place(batch, empty, generation, threads=threads, progress=progress)
     segment = placed.segment
-    files: Files = ()
+    files: Files = (write_rows(loader, Moves(column, old_sids, segment.sids), generation),)
     if len(column):
-        files = (
-            write_rows(loader, segment, generation),
-            write_rows(loader, Moves(column, old_sids, segment.sids), generation),
-        )
+        files = (write_rows(loader, segment, generation), *files)
     kept = None
     if old_sids.shape[1] == segment.n_levels:
         kept = tokens_kept(old_sids, segment.sids)
@@ -264,7 +261,9 @@ def _comparable(old: Codebooks, new: Codebooks) -> bool:
 def _next_parameters(
     state: State, codebooks: Codebooks, parameters: Parameters | None
 ) -> Parameters:
-    if parameters is None:
+    if parameters is not None:
+        parameters = Parameters.checked(parameters)
+    else:
         parameters = state.parameters
         if state.codebooks.n_levels != codebooks.n_levels:
             parameters = dataclasses.replace(parameters, tiers=None)

@@ -9,7 +9,8 @@ from puresid.catalog.keys import Keys
 from puresid.catalog.loading import Loader
 from puresid.catalog.loads import prefix_loads
 from puresid.catalog.manifest import Manifest
-from puresid.catalog.publishing import loads_of
+from puresid.catalog.places import Rows
+from puresid.catalog.publishing import counts_of, loads_of
 from puresid.catalog.segment import Segment
 from puresid.catalog.state import State
 from puresid.catalog.store import Store
@@ -17,7 +18,8 @@ from puresid.files import CorruptFileError
 
 __all__ = ["state_problems"]
 
-_STILL_THERE = 2**62
+Bools = npt.NDArray[np.bool_]
+_STILL_THERE = 2**31 - 1  # more than there can be generations
 
 
 def state_problems(store: Store, manifest: Manifest) -> list[str]:
@@ -90,44 +92,41 @@ def _sids(store: Store, state: State) -> list[str]:
     sids, since, until = np.concatenate(columns), np.concatenate(came), np.concatenate(gone)
     order = np.lexsort((until, since, *reversed(sids.T)))
     same = (sids[order[1:]] == sids[order[:-1]]).all(axis=1)
-    suspects = _suspects(order, same)
-    found = []
-    for group in suspects:
-        if _wrong(since[group], until[group], state):
-            tokens = sids[group[0]].tolist()
-            found.append(f"{store.folder}: the SID {tokens} was given out before it was free")
-    return found[:3]
+    wrong = order[1:][same & _too_early(since[order], until[order], same, state)]
+    tokens = np.unique(sids[wrong], axis=0)[:3].tolist() if len(wrong) else []
+    return [f"{store.folder}: the SID {sid} was given out before it was free" for sid in tokens]
 
 
-def _suspects(
-    order: npt.NDArray[np.int64], same: npt.NDArray[np.bool_]
-) -> list[npt.NDArray[np.int64]]:
-    """Return the items of each SID that more than one item has or had, in order of coming."""
-    number = np.concatenate([[0], np.cumsum(~same)]) if len(order) else np.empty(0, np.int64)
-    several = np.flatnonzero(np.bincount(number, minlength=1) > 1)
-    begins = np.searchsorted(number, several)
-    ends = np.searchsorted(number, several, side="right")
-    return [order[a:b] for a, b in zip(begins.tolist(), ends.tolist(), strict=True)]
+def _too_early(since: Rows, until: Rows, same: Bools, state: State) -> Bools:
+    """Say of each item but the first whether the SID was not free, had it the one before it.
 
-
-def _wrong(since: npt.NDArray[np.int64], until: npt.NDArray[np.int64], state: State) -> bool:
-    after = state.parameters.recycle_after
-    last = int(until[0])  # until when the SID has been held by those so far
-    for came, gone in zip(since[1:].tolist(), until[1:].tolist(), strict=True):
-        free = after is not None and last < _STILL_THERE and came >= last + after
-        shared = state.parameters.duplicates == "share" and came < last
-        if not (free or shared):
-            return True
-        last = max(last, gone)
-    return False
+    Parameters
+    ----------
+    since, until : ndarray, shape (n,), int64
+        When each came and went: items of one SID side by side, in the order in which they came.
+    same : ndarray, shape (n - 1,), bool
+        Whether each item but the first has the SID of the one before it.
+    """
+    # The highest `until` of a SID's items so far: SIDs count in the bits above it.
+    number = np.cumsum(np.concatenate([np.zeros(1, np.int64), ~same])) * (_STILL_THERE + 1)
+    last = (np.maximum.accumulate(number + until) - number)[:-1]
+    came = since[1:]
+    free = np.zeros(len(came), dtype=np.bool_)
+    if state.parameters.recycle_after is not None:
+        free = (last < _STILL_THERE) & (came >= last + state.parameters.recycle_after)
+    if state.parameters.duplicates == "share":
+        free |= came < last
+    return ~free
 
 
 def _counts(store: Store, manifest: Manifest, state: State) -> list[str]:
     path = store.manifest_path(manifest.generation)
-    found = []
-    for name, count in state.counts(manifest.generation).items():
-        if manifest.counts.get(name) != count:
-            found.append(f"{path} says {name} {manifest.counts.get(name)}; there are {count}")
+    expected = counts_of(state, manifest.files, manifest.generation)
+    found = [
+        f"{path} says {name} {manifest.counts.get(name)}; there are {expected.get(name)}"
+        for name in sorted(expected.keys() | manifest.counts.keys())
+        if manifest.counts.get(name) != expected.get(name)
+    ]
     loads = prefix_loads(
         [state.held(manifest.generation)], state.codebooks, capacity=state.parameters.capacity
     )

@@ -17,17 +17,18 @@ def items_at(state: State, places: Places) -> Items:
     return Items(state.keys(places), state.sids(places), state.slots(places))
 
 
-def difference(before: State, now: State, *, since: int, until: int) -> Diff:
+def difference(before: State, now: State, *, since: int, until: int, same_epoch: bool) -> Diff:
     """Compare two states.
 
     Parameters
     ----------
     before, now : State
-        Of one epoch, where the parts of the first are the first of the second's; or of two.
+        The later one has the parts of the earlier one first, where the epoch is the same.
     since, until : int
         Their generations.
+    same_epoch : bool
     """
-    if before.codebooks is now.codebooks:
+    if same_epoch:
         old, new, changed = _apart(before, now)
     else:
         old, new, changed = before.live_places(), now.live_places(), Places.none()

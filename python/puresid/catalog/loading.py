@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,16 +76,23 @@ class Loader:
 
     def load(self, entry: FileEntry) -> Any:
         """Return what a file holds: codebooks, a segment, removals, updates or moves."""
-        if entry.name not in self.cache:
-            tensors, description = self.store.load_described(entry, mmap=self.mmap)
-            where = str(self.store.file_path(entry))
-            try:
-                self.cache[entry.name] = _made(entry, tensors, description, where)
-            except CorruptFileError:
-                raise
-            except (TypeError, ValueError) as error:
-                raise CorruptFileError(f"{where}: {error}") from error
-        return self.cache[entry.name]
+        if (known := self.cache.get(entry.name)) is not None:
+            return known
+        tensors, description = self.store.load_described(entry, mmap=self.mmap)
+        where = str(self.store.file_path(entry))
+        try:
+            made = _made(entry, tensors, description, where)
+        except CorruptFileError:
+            raise
+        except (TypeError, ValueError) as error:
+            raise CorruptFileError(f"{where}: {error}") from error
+        self.cache[entry.name] = made
+        return made
+
+    def forget_but(self, entries: Iterable[FileEntry]) -> None:
+        """Drop what was read, but for some files."""
+        for name in set(self.cache) - {entry.name for entry in entries}:
+            self.cache.pop(name, None)
 
 
 def _made(

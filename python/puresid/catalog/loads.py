@@ -33,7 +33,7 @@ class PrefixLoad:
     Attributes
     ----------
     tokens : int
-        Length of the prefixes.
+        Length of the prefixes; 0 for the one that all SIDs begin with.
     room : int
         SIDs that there can be below each.
     prefixes : int
@@ -78,20 +78,20 @@ def prefix_loads(
     Returns
     -------
     tuple of PrefixLoad
-        For prefixes of 1 to L - 1 tokens; for L = 1 the SIDs themselves.
+        For prefixes of 1 to L - 1 tokens; for L = 1 of no tokens.
     """
     sizes = codebooks.sizes
-    longest = max(1, len(sizes) - 1)
+    longest = len(sizes) - 1
     numbers = np.concatenate([_numbers(matrix, sizes[:longest]) for matrix in sids])
     counted = math.prod(sizes[:longest])
-    if counted <= max(_COUNTED_BY_NUMBER, len(numbers)):
+    if max(counted, int(numbers.max(initial=0))) <= max(_COUNTED_BY_NUMBER, len(numbers)):
         counts = np.bincount(numbers.astype(np.int64), minlength=1)
         prefixes = np.flatnonzero(counts).astype(np.uint64)
         counts = counts[prefixes]
     else:
         prefixes, counts = np.unique(numbers, return_counts=True)
     found = []
-    for tokens in range(longest, 0, -1):
+    for tokens in range(longest, 0, -1) if longest else (0,):
         room = math.prod(sizes[tokens:]) * capacity
         found.append(_load(tokens, room, counts))
         # Prefixes are in order, so those of one shorter prefix stand side by side.

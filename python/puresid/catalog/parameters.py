@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from puresid.assignment import checked_tiers
+from puresid.catalog.manifest import MOST_GENERATIONS
 from puresid.checks import integer, one_of
 from puresid.codebooks import Codebooks
 
@@ -71,6 +72,8 @@ class Parameters:
         object.__setattr__(self, "capacity", capacity)
         if self.recycle_after is not None:
             after = integer(self.recycle_after, "recycle_after", 1)
+            if after > MOST_GENERATIONS:
+                raise ValueError(f"recycle_after is {after}; the most is {MOST_GENERATIONS}")
             object.__setattr__(self, "recycle_after", after)
         if self.max_distortion is not None:
             object.__setattr__(self, "max_distortion", _limit(self.max_distortion))
@@ -102,6 +105,13 @@ class Parameters:
             with_slots(codebooks, self.capacity)
         cut = tuple(tuple(map(min, tier, codebooks.sizes)) for tier in tiers)
         return dataclasses.replace(self, tiers=cut)
+
+    @classmethod
+    def checked(cls, value: Any) -> Parameters:
+        """Return what was given; raise TypeError where it is something else."""
+        if not isinstance(value, cls):
+            raise TypeError(f"parameters is of type {type(value).__name__}; Parameters are needed")
+        return value
 
     def to_dict(self) -> dict[str, Any]:
         """Return them as values of JSON, for a manifest."""

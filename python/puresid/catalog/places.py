@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["Places", "Rows"]
+__all__ = ["Places", "Rows", "grouped"]
 
 Rows = npt.NDArray[np.int64]
 
@@ -65,5 +65,13 @@ class Places:
 
     def by_part(self) -> Iterator[tuple[int, Rows]]:
         """Yield each part that comes, and where in the arrays it does."""
-        for part in np.unique(self.parts[self.parts >= 0]).tolist():
-            yield part, np.flatnonzero(self.parts == part)
+        yield from ((part, at) for part, at in grouped(self.parts) if part >= 0)
+
+
+def grouped(numbers: npt.NDArray[Any]) -> Iterator[tuple[int, Rows]]:
+    """Yield each number that comes, ascending, and where it does, ascending."""
+    order = np.argsort(numbers, kind="stable")
+    ordered = numbers[order]
+    for at in np.split(order, np.flatnonzero(ordered[1:] != ordered[:-1]) + 1):
+        if len(at):
+            yield int(numbers[at[0]]), at

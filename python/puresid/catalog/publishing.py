@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,9 +19,18 @@ from puresid.catalog.manifest import FileEntry, Manifest, epoch_hash, file_name
 from puresid.catalog.parameters import Parameters
 from puresid.catalog.places import Places
 from puresid.catalog.segment import Segment
+from puresid.catalog.state import State
 from puresid.codebooks import Codebooks
 
-__all__ = ["hash_of_epoch", "loads_of", "publish", "removals", "write_codebooks", "write_rows"]
+__all__ = [
+    "counts_of",
+    "hash_of_epoch",
+    "loads_of",
+    "publish",
+    "removals",
+    "write_codebooks",
+    "write_rows",
+]
 
 
 def write_rows(
@@ -96,13 +106,6 @@ def publish(
     """
     generation = 1 if parent is None else parent.generation + 1
     state = loader.state_of(codebooks, parameters, files)
-    counts = state.counts(generation)
-    for kind in ("items", "removals", "updates"):
-        new = [entry.rows for entry in files if entry.generation == generation]
-        kinds = [entry.kind for entry in files if entry.generation == generation]
-        counts[f"new_{kind}"] = sum(
-            rows for rows, found in zip(new, kinds, strict=True) if found == kind
-        )
     loads = prefix_loads([state.held(generation)], state.codebooks, capacity=parameters.capacity)
     manifest = Manifest(
         generation=generation,
@@ -112,13 +115,22 @@ def publish(
         codebooks=codebooks,
         parameters=parameters.to_dict(),
         files=files,
-        counts=counts,
+        counts=counts_of(state, files, generation),
         prefix_load={"prefixes": [dataclasses.asdict(load) for load in loads]},
         config=config,
         version=_core.__version__,
     )
     loader.store.publish(manifest, parent)
     return manifest
+
+
+def counts_of(state: State, files: Sequence[FileEntry], generation: int) -> dict[str, Any]:
+    """Count what a manifest says: what there is, and what is new."""
+    new = [entry for entry in files if entry.generation == generation]
+    return state.counts(generation) | {
+        f"new_{kind}": sum(entry.rows for entry in new if entry.kind == kind)
+        for kind in ("items", "removals", "updates")
+    }
 
 
 def loads_of(manifest: Manifest) -> tuple[PrefixLoad, ...]:

@@ -132,8 +132,7 @@ class Updated:
     Attributes
     ----------
     generation : int
-        The one that has the new vectors; where none had changed, or for a dry run, the one that was
-        there before.
+        The one that has the new vectors; where none had changed, the one that was there before.
     changed : Items
         Those whose vectors had changed, with the SIDs that they have now.
     old_sids : ndarray, shape (n, L), uint16 or uint32
@@ -272,7 +271,7 @@ class CatalogSummary:
             ("load", f"{self.load:.4%} of {self.capacity:,}"),
         ]
         rows += [
-            (f"  {load.tokens} token{'s' * (load.tokens > 1)}", f"fullest prefix {load.load:.1%}")
+            (f"  {load.tokens} token{'s' * (load.tokens != 1)}", f"fullest prefix {load.load:.1%}")
             for load in self.prefix_loads
         ]
         rows.append(("added", ""))

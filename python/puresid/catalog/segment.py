@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid._formats import CorruptFileError
-from puresid.arrays import SidsArray, token_matrix
+from puresid.arrays import SidsArray, token_matrix, token_prefix
 from puresid.catalog._columns import checked, stored
 from puresid.catalog._sid_codes import SidCodes
 from puresid.catalog.digests import Digests, vector_digests
@@ -231,14 +231,10 @@ class Segment:
         TypeError, ValueError
             They are no tokens, or more than L.
         """
-        given = np.asarray(tokens)
-        if given.ndim != 1 or len(given) > self.n_levels:
-            raise ValueError(
-                f"tokens has shape {given.shape}; from 0 to {self.n_levels} tokens are needed"
-            )
+        given = token_prefix(tokens, self.n_levels, "tokens")
         if len(given) == 0:
             return self.sid_index.order.astype(np.int64)
-        first, last = self._intervals(token_matrix(given[None], len(given), "tokens"), 1)
+        first, last = self._intervals(given[None], 1)
         return self.sid_index.rows(np.arange(first[0], last[0]))
 
     def repeated_sids(self) -> Rows:

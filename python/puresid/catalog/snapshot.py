@@ -42,8 +42,15 @@ class Snapshot:
 
     def __init__(self, loader: Loader, manifest: Manifest, state: State) -> None:
         self._loader = loader
-        self._manifest = manifest
-        self._state = state
+        self._seen = (manifest, state)  # exchanged together, for those who read meanwhile
+
+    @property
+    def _manifest(self) -> Manifest:
+        return self._seen[0]
+
+    @property
+    def _state(self) -> State:
+        return self._seen[1]
 
     @property
     def folder(self) -> str:
@@ -100,11 +107,12 @@ class Snapshot:
         ------
         IncompatibleError
             With the hash of the epoch that they would make, and of that which there is.
-        ValueError
-            As `Parameters.for_codebooks`.
+        TypeError, ValueError
+            As `Parameters.for_codebooks`; or `parameters` are none.
         """
         books = as_codebooks(codebooks)
-        found = hash_of_epoch(books, self.parameters if parameters is None else parameters)
+        chosen = self.parameters if parameters is None else Parameters.checked(parameters)
+        found = hash_of_epoch(books, chosen)
         if found != self._manifest.epoch_hash:
             what = "codebooks" if parameters is None else "codebooks or parameters"
             raise IncompatibleError(
@@ -132,7 +140,8 @@ class Snapshot:
         TypeError, ValueError
             Keys are of another kind.
         """
-        return self._state.sids(self._places(keys))
+        state = self._state
+        return state.sids(self._places(state, keys))
 
     def items(self, keys: Any = None) -> Items:
         """Return keys, SIDs and slots.
@@ -151,9 +160,9 @@ class Snapshot:
         CatalogError, TypeError, ValueError
             As `lookup`.
         """
-        if keys is None:
-            return items_at(self._state, self._state.live_places())
-        return items_at(self._state, self._places(keys))
+        state = self._state
+        places = state.live_places() if keys is None else self._places(state, keys)
+        return items_at(state, places)
 
     def contains(self, keys: Any) -> npt.NDArray[np.bool_]:
         """Say of each key whether its item is there.
@@ -171,7 +180,8 @@ class Snapshot:
         TypeError, ValueError
             Keys are of another kind.
         """
-        return self._state.places(Keys.of(keys, kind=self._state.kind)).found
+        state = self._state
+        return state.places(Keys.of(keys, kind=state.kind)).found
 
     def resolve(self, sids: Any) -> list[list[Any]]:
         """Return the keys behind SIDs.
@@ -192,8 +202,9 @@ class Snapshot:
         TypeError, ValueError
             They are no matrix of tokens with L columns.
         """
-        offsets, places = self._state.items_of(sids)
-        keys = self._state.keys(places).tolist()
+        state = self._state
+        offsets, places = state.items_of(sids)
+        keys = state.keys(places).tolist()
         return [keys[a:b] for a, b in itertools.pairwise(offsets.tolist())]
 
     def prefix(self, tokens: Any) -> Items:
@@ -214,7 +225,8 @@ class Snapshot:
         TypeError, ValueError
             They are no tokens, or more than L.
         """
-        return items_at(self._state, self._state.places_below(tokens))
+        state = self._state
+        return items_at(state, state.places_below(tokens))
 
     def moves(self) -> Moves:
         """Return what the items of the epoch before were called there, and are called now.
@@ -235,7 +247,7 @@ class Snapshot:
             if entry.kind == "moves":
                 moves: Moves = self._loader.load(entry)
                 return moves
-        raise CatalogError(f"epoch {self.epoch} of {self.folder} is the first; nothing has moved")
+        raise CatalogError(f"{self.folder} is in its first epoch; nothing has moved")
 
     def diff(self, generation: int) -> Diff:
         """Say what has changed since a generation.
@@ -257,13 +269,16 @@ class Snapshot:
             A file cannot be read.
         """
         since = integer(generation, "generation", 1)
-        if since > self.generation:
-            raise CatalogError(f"generation is {since}; this is generation {self.generation}")
-        if since >= self._manifest.codebooks.generation:  # which came when the epoch began
-            before = self._loader.state(self._manifest, until=since)
+        manifest, state = self._seen
+        until = manifest.generation
+        if since > until:
+            raise CatalogError(f"generation is {since}; this is generation {until}")
+        same_epoch = since >= manifest.codebooks.generation  # which came when the epoch began
+        if same_epoch:
+            before = self._loader.state(manifest, until=since)
         else:
             before = self._loader.state(self._loader.store.read(since))
-        return difference(before, self._state, since=since, until=self.generation)
+        return difference(before, state, since=since, until=until, same_epoch=same_epoch)
 
     def summary(self) -> CatalogSummary:
         """Count what there is; `str` of the answer is a small table.
@@ -273,25 +288,26 @@ class Snapshot:
         CorruptFileError
             The manifest does not say it.
         """
-        manifest, counts = self._manifest, self._manifest.counts
+        manifest, state = self._seen
+        counts = manifest.counts
         files = {entry.name: entry.bytes for entry in manifest.entries}
         try:
             return CatalogSummary(
-                generation=self.generation,
-                epoch=self.epoch,
+                generation=manifest.generation,
+                epoch=manifest.epoch,
                 items=counts["items"],
                 sids=counts["sids"],
                 tombstones=counts["tombstones"],
-                levels=self.codebooks.n_levels,
-                sizes=self.codebooks.sizes,
-                capacity=self.codebooks.capacity * self.parameters.capacity,
+                levels=state.codebooks.n_levels,
+                sizes=state.codebooks.sizes,
+                capacity=state.codebooks.capacity * state.parameters.capacity,
                 stages=tuple(counts["stages"]),
                 prefix_loads=loads_of(manifest),
                 files=len(files),
                 bytes=sum(files.values()),
             )
         except (KeyError, TypeError) as error:
-            path = self._loader.store.manifest_path(self.generation)
+            path = self._loader.store.manifest_path(manifest.generation)
             raise CorruptFileError(f"{path}: its counts are not those of a catalogue") from error
 
     def verify(self) -> list[str]:
@@ -305,9 +321,9 @@ class Snapshot:
         problems = self._loader.store.verify()
         return problems or state_problems(self._loader.store, self._manifest)
 
-    def _places(self, keys: Any) -> Places:
-        column = Keys.of(keys, kind=self._state.kind)
-        places = self._state.places(column)
+    def _places(self, state: State, keys: Any) -> Places:
+        column = Keys.of(keys, kind=state.kind)
+        places = state.places(column)
         absent = np.flatnonzero(~places.found)
         if len(absent):
             raise CatalogError(f"{self.folder} has no item with the key {named(column, absent)}")

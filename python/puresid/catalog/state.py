@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from puresid.arrays import SidsArray
+from puresid.arrays import SidsArray, token_matrix, token_prefix
 from puresid.catalog.digests import Digests
 from puresid.catalog.keys import Keys
 from puresid.catalog.manifest import FileEntry
@@ -102,7 +102,8 @@ class State:
             if len(left) == 0:
                 break
             part = self.parts[number]
-            rows = part.segment.rows_of(keys if len(left) == len(keys) else keys.take(left))
+            wanted = keys if len(left) == len(keys) else keys.take(left, threads=threads)
+            rows = part.segment.rows_of(wanted, threads=threads)
             here = rows >= 0
             here[here] = part.live(rows[here])
             found.parts[left[here]] = number
@@ -119,7 +120,13 @@ class State:
             Where the items of each SID begin in `places`, and where those of the last end.
         places : Places
             Those of a SID by slot, then in the order in which they came.
+
+        Raises
+        ------
+        TypeError, ValueError
+            They are no matrix of tokens with L columns.
         """
+        sids = token_matrix(sids, self.codebooks.n_levels, "sids")
         wanted, columns = [np.empty(0, dtype=np.int64)], []
         for number, part in enumerate(self.parts):
             offsets, rows = part.segment.rows_of_sids(sids, threads=threads)
@@ -134,7 +141,14 @@ class State:
         return offsets, places.chosen(order)
 
     def places_below(self, tokens: Any) -> Places:
-        """Find the items whose SIDs begin with some tokens, in lexicographic order."""
+        """Find the items whose SIDs begin with some tokens, in lexicographic order.
+
+        Raises
+        ------
+        TypeError, ValueError
+            They are no tokens, or more than L.
+        """
+        tokens = token_prefix(tokens, self.codebooks.n_levels, "tokens")
         columns = []
         for number, part in enumerate(self.parts):
             rows = part.segment.prefix(tokens)

@@ -12,6 +12,7 @@ from puresid.catalog.manifest import FileEntry, Manifest
 from puresid.catalog.parameters import Parameters
 from puresid.catalog.publishing import publish
 from puresid.catalog.snapshot import Snapshot
+from puresid.catalog.state import State
 
 __all__ = ["Writer"]
 
@@ -27,12 +28,9 @@ class Writer(Snapshot):
         CorruptFileError, OSError
             As `open`; the object stays at its generation.
         """
-        self._manifest, self._state = self._loader.store.read_current(
-            lambda newest: (newest, self._loader.state(newest))
+        self._see(
+            *self._loader.store.read_current(lambda newest: (newest, self._loader.state(newest)))
         )
-        needed = {entry.name for entry in self._manifest.entries}
-        for name in self._loader.cache.keys() - needed:
-            del self._loader.cache[name]
 
     def collect_garbage(self, *, keep: int = 2, dry_run: bool = False) -> Collected:
         """Remove old generations, what only they name, and what crashed writers left.
@@ -73,16 +71,12 @@ class Writer(Snapshot):
     def _publish(self, files: tuple[FileEntry, ...], config: dict[str, Any] | None) -> None:
         """Publish the next generation, with these files more; none where there are none."""
         if files:
-            self._see(
-                publish(
-                    self._loader,
-                    self._manifest,
-                    codebooks=self._manifest.codebooks,
-                    parameters=self.parameters,
-                    files=(*self._manifest.files, *files),
-                    epoch=self.epoch,
-                    config=config or {},
-                )
+            self._go_on(
+                self._manifest.codebooks,
+                self.parameters,
+                (*self._manifest.files, *files),
+                self.epoch,
+                config,
             )
 
     def _begin_epoch(
@@ -93,17 +87,27 @@ class Writer(Snapshot):
         config: dict[str, Any] | None,
     ) -> None:
         """Publish the first generation of the next epoch."""
-        self._see(
-            publish(
-                self._loader,
-                self._manifest,
-                codebooks=codebooks,
-                parameters=parameters,
-                files=files,
-                epoch=self.epoch + 1,
-                config=config or {},
-            )
-        )
+        self._go_on(codebooks, parameters, files, self.epoch + 1, config)
 
-    def _see(self, manifest: Manifest) -> None:
-        self._manifest, self._state = manifest, self._loader.state(manifest)
+    def _go_on(
+        self,
+        codebooks: FileEntry,
+        parameters: Parameters,
+        files: tuple[FileEntry, ...],
+        epoch: int,
+        config: dict[str, Any] | None,
+    ) -> None:
+        manifest = publish(
+            self._loader,
+            self._manifest,
+            codebooks=codebooks,
+            parameters=parameters,
+            files=files,
+            epoch=epoch,
+            config={} if config is None else config,
+        )
+        self._see(manifest, self._loader.state(manifest))
+
+    def _see(self, manifest: Manifest, state: State) -> None:
+        self._seen = (manifest, state)
+        self._loader.forget_but(manifest.entries)
