@@ -17,17 +17,19 @@ def items_at(state: State, places: Places) -> Items:
     return Items(state.keys(places), state.sids(places), state.slots(places))
 
 
-def difference(before: State, now: State, *, since: int, until: int) -> Diff:
+def difference(before: State, now: State, *, since: int, until: int, one_epoch: bool) -> Diff:
     """Compare two states.
 
     Parameters
     ----------
     before, now : State
-        Of one epoch, where the parts of the first are the first of the second's; or of two.
     since, until : int
         Their generations.
+    one_epoch : bool
+        Whether they are of one, where the parts of the first are the first of the second's. Two
+        epochs may have the same codebooks.
     """
-    if before.codebooks is now.codebooks:
+    if one_epoch:
         old, new, changed = _apart(before, now)
     else:
         old, new, changed = before.live_places(), now.live_places(), Places.none()

@@ -259,11 +259,14 @@ class Snapshot:
         since = integer(generation, "generation", 1)
         if since > self.generation:
             raise CatalogError(f"generation is {since}; this is generation {self.generation}")
-        if since >= self._manifest.codebooks.generation:  # which came when the epoch began
+        one_epoch = since >= self._manifest.codebooks.generation  # which came when it began
+        if one_epoch:
             before = self._loader.state(self._manifest, until=since)
         else:
             before = self._loader.state(self._loader.store.read(since))
-        return difference(before, self._state, since=since, until=self.generation)
+        return difference(
+            before, self._state, since=since, until=self.generation, one_epoch=one_epoch
+        )
 
     def summary(self) -> CatalogSummary:
         """Count what there is; `str` of the answer is a small table.
