@@ -24,19 +24,21 @@ class Journal:
         Files, by their name now, with bytes that a power cut may take.
     names : dict of str to set of str
         Folder to the entries of it that a power cut may undo.
+    there : set of str
+        Files that there were before, or are by now: to open one makes no name.
     """
 
     data: set[str] = field(default_factory=set)
     names: dict[str, set[str]] = field(default_factory=dict)
-    _made: set[str] = field(default_factory=set)
+    there: set[str] = field(default_factory=set)
     _twins: dict[str, set[str]] = field(default_factory=dict)
 
     def follow(self, call: Call) -> None:
         if call.result < 0 or call.done == "killed":
             return
-        if call.name == "open" and call.path not in self._made:
+        if call.name == "open" and call.path not in self.there:
             self._enter(call.path)
-            self._made.add(call.path)
+            self.there.add(call.path)
         elif call.name in ("mkdir", "symlink"):
             self._enter(call.target)
         elif call.name in ("write", "truncate", "fallocate"):
@@ -62,7 +64,7 @@ class Journal:
         else:
             self.data.discard(call.other)
         self._enter(call.other)
-        self._made.add(call.other)
+        self.there.add(call.other)
         if call.name == "rename":
             self._leave(call.path)
         else:
@@ -78,7 +80,7 @@ class Journal:
 
     def _leave(self, path: str) -> None:
         self.data.discard(path)
-        self._made.discard(path)
+        self.there.discard(path)
         self._twins.pop(path, None)
         # Made since the folder was last synced, and gone again: nothing to lose.
         entries = self.names.setdefault(_folder(path), set())
@@ -91,9 +93,16 @@ def _folder(path: str) -> str:
     return str(PurePosixPath(path).parent)
 
 
-def lost_at_end(calls: Iterable[Call]) -> list[str]:
-    """What a power cut just after these calls may take; empty is what a caller was promised."""
-    journal = Journal()
+def lost_at_end(calls: Iterable[Call], *, there: Iterable[str] = ()) -> list[str]:
+    """What a power cut just after these calls may take; empty is what a caller was promised.
+
+    Parameters
+    ----------
+    calls : iterable of Call
+    there : iterable of str
+        Files that there were before.
+    """
+    journal = Journal(there=set(there))
     for call in calls:
         journal.follow(call)
     return journal.lost()
@@ -113,7 +122,9 @@ def published_unsafe(calls: Iterable[Call]) -> list[str]:
     return found
 
 
-def lost_at_publishing(calls: Iterable[Call], published: str) -> list[str]:
+def lost_at_publishing(
+    calls: Iterable[Call], published: str, *, there: Iterable[str] = ()
+) -> list[str]:
     """What a power cut could take of the rest when a name appears that readers go by.
 
     Parameters
@@ -121,6 +132,8 @@ def lost_at_publishing(calls: Iterable[Call], published: str) -> list[str]:
     calls : iterable of Call
     published : str
         The start of the names, such as ``"generations/"``.
+    there : iterable of str
+        Files that there were before.
 
     Returns
     -------
@@ -128,7 +141,7 @@ def lost_at_publishing(calls: Iterable[Call], published: str) -> list[str]:
         In words, with the call. Names in the published folder itself are left out: a temporary
         name may come and go there.
     """
-    journal = Journal()
+    journal = Journal(there=set(there))
     found = []
     for call in calls:
         appears = call.name in ("rename", "link") and call.other.startswith(published)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from .harness import KILLED, MAY_NEED_ROOM, Call, Faults, Outcome, Plan
-from .journal import lost_at_end, published_unsafe
+from .journal import lost_at_end, lost_at_publishing, published_unsafe
 
 OLD, NEW = "old", "new"
 
@@ -42,6 +42,10 @@ class Victim:
         What stderr must hold where it ends with one of `statuses` that is not 0.
     plain : bool
         Whether a traceback on stderr is a problem.
+    settled : callable, optional
+        Says of a folder, after the next undisturbed run, what is not as it should be.
+    published : str
+        The start of the names that readers go by; none for a file that stands for itself.
     """
 
     name: str
@@ -54,6 +58,8 @@ class Victim:
     leftovers: tuple[str, ...] = (".puresid-*.tmp",)
     message: str = ""
     plain: bool = False
+    settled: Callable[[Path], Iterable[str]] | None = None
+    published: str = ""
 
 
 @dataclass
@@ -123,14 +129,20 @@ def sweep(
         victim.prepare(template)
         outcome = _attempt(faults, victim, template, work / "run", Plan(), found)
         if outcome.status == 0:
-            found.problems += [
-                f"{victim.name}: at the end a power cut may take {loss}"
-                for loss in lost_at_end(outcome.calls)
-            ]
-            found.problems += [f"{victim.name}: {loss}" for loss in published_unsafe(outcome.calls)]
+            found.problems += _of_power_cuts(victim, outcome, template)
         for plan in choose(list(plans(outcome.calls))):
             _attempt(faults, victim, template, work / "run", plan, found, again=run_again(plan))
     return found
+
+
+def _of_power_cuts(victim: Victim, outcome: Outcome, template: Path) -> list[str]:
+    there = [path.relative_to(template).as_posix() for path in template.rglob("*")]
+    losses = lost_at_end(outcome.calls, there=there)
+    found = [f"{victim.name}: at the end a power cut may take {loss}" for loss in losses]
+    unsafe = published_unsafe(outcome.calls)
+    if victim.published:
+        unsafe += lost_at_publishing(outcome.calls, victim.published, there=there)
+    return found + [f"{victim.name}: {loss}" for loss in unsafe]
 
 
 def _attempt(
@@ -202,3 +214,5 @@ def _of_next_run(faults: Faults, victim: Victim, folder: Path) -> Iterator[str]:
     state = _state(victim, folder)
     if again.status != 0 or state != NEW:
         yield f"the next run ended with status {again.status}, the state is {state}:\n{again}"
+    elif victim.settled is not None:
+        yield from victim.settled(folder)
