@@ -190,9 +190,25 @@ class TestKeys:
         with pytest.raises(CatalogError, match="'item 1', 'item 0', 'item 3' and 2 more already"):
             catalog.add(["item 1", "item 0", "item 3", "item 2", "item 4"], vectors(5))
         with pytest.raises(
-            ValueError, match="existing is 'keep'; it must be one of 'error', 'skip'"
+            ValueError, match="existing is 'keep'; it must be one of 'error', 'same', 'skip'"
         ):
             catalog.add(["new"], vectors(1), existing="keep")
+
+    def test_a_call_may_be_repeated(self, tmp_path):
+        rows = vectors(6)
+        catalog = made(tmp_path)
+        catalog.add(names(4), rows[:4])
+        assert len(catalog.add(names(4), rows[:4], existing="same")) == 0
+        assert catalog.generation == 2
+        with pytest.raises(CatalogError, match="the key 'item 2' already, with another vector"):
+            catalog.add(names(6), rows[[0, 1, 5, 3, 4, 5]], existing="same")
+        added = catalog.add(names(6), rows, existing="same")
+        assert (added.items.keys.tolist(), added.skipped) == (names(6)[4:], 4)
+        # What was updated is compared as it is now.
+        catalog.update(names(1), rows[1:2])
+        with pytest.raises(CatalogError, match="the key 'item 0' already, with another vector"):
+            catalog.add(names(1), rows[:1], existing="same")
+        assert len(catalog.add(names(1), rows[1:2], existing="same")) == 0
 
     def test_those_that_are_there_are_left_out(self, tmp_path):
         rows = vectors(40, spread=0.3)
