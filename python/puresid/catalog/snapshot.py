@@ -84,7 +84,7 @@ class Snapshot:
 
     def __len__(self) -> int:
         """Return how many items there are."""
-        return int(self._manifest.counts["items"])
+        return self._state.n_items
 
     def __repr__(self) -> str:
         return (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,16 @@ class State:
     def kind(self) -> Any:
         """The kind of the keys, None where there are no items yet."""
         return self.parts[0].segment.keys.kind if self.parts else None
+
+    @cached_property
+    def n_items(self) -> int:
+        """How many items are there."""
+        return sum(
+            len(part.segment)
+            if part.removed is None
+            else len(part.removed) - int(np.count_nonzero(part.removed))
+            for part in self.parts
+        )
 
     def places(self, keys: Keys, *, threads: int | None = None) -> Places:
         """Find the items of keys that are there."""
@@ -237,13 +248,10 @@ class State:
 
     def counts(self, generation: int) -> dict[str, Any]:
         """Count what a manifest says: items, SIDs, tombstones, stages."""
-        live = self.live_places()
-        items = len(live)
+        items = sids = self.n_items
         if self.parameters.duplicates == "share":
-            sids = len(np.unique(self.sids(live), axis=0))
-        else:
-            sids = items
-        stages = np.zeros((self.n_stages), dtype=np.int64)
+            sids = len(np.unique(self.sids(self.live_places()), axis=0))
+        stages = np.zeros(self.n_stages, dtype=np.int64)
         for part in self.parts:
             stages += np.bincount(part.segment.stages, minlength=self.n_stages)
         return {
