@@ -46,7 +46,7 @@ def test_against_a_count(sizes, capacity, share, seed, by_number):
     sids = every[rng.random(len(every)) < share]
     halves = [sids[: len(sids) // 2], sids[len(sids) // 2 :].astype(np.uint16)]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loads, "_COUNTED_BY_NUMBER", 2**26 if by_number else 0)
+        patch.setattr(loads, "_COUNTERS_PER_SID", 2**26 if by_number else 0)
         found = prefix_loads(halves, books(sizes=sizes), capacity=capacity)
     assert found == naive(sids, sizes, capacity)
     for load in found:

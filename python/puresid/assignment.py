@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid import _core
-from puresid.arrays import SidsArray, priorities, token_matrix
+from puresid.arrays import SidsArray, count_distinct, priorities, token_matrix
 from puresid.codebooks import Codebooks, as_codebooks
 from puresid.config import progress_bar, simd, thread_count
 from puresid.sources import Transformed, add_all, resolve_conflicts, vectors_or_source
@@ -270,6 +270,6 @@ def assign(
         method=method,
         tiers=tuple(tuple(map(min, tier, books.sizes)) for tier in widths),
         sizes=books.sizes,
-        n_taken=0 if used is None else len(np.unique(used, axis=0)),
+        n_taken=0 if used is None else count_distinct(used),
         nearest_distortion=nearest_sum / items if items else math.nan,
     )

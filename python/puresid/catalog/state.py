@@ -9,7 +9,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from puresid.arrays import SidsArray, token_matrix, token_prefix
+from puresid.arrays import (
+    SidsArray,
+    count_distinct,
+    distinct_rows,
+    token_matrix,
+    token_prefix,
+)
 from puresid.catalog.digests import Digests
 from puresid.catalog.keys import Keys
 from puresid.catalog.manifest import FileEntry
@@ -244,13 +250,13 @@ class State:
         for (part, rows), count in zip(chosen, counts, strict=True):
             held[end : end + count] = part.sids(rows)
             end += count
-        return np.unique(held, axis=0) if self.parameters.duplicates == "share" else held
+        return held[distinct_rows(held)] if self.parameters.duplicates == "share" else held
 
     def counts(self, generation: int) -> dict[str, Any]:
         """Count what a manifest says: items, SIDs, tombstones, stages."""
         items = sids = self.n_items
         if self.parameters.duplicates == "share":
-            sids = len(np.unique(self.sids(self.live_places()), axis=0))
+            sids = count_distinct(self.sids(self.live_places()))
         stages = np.zeros(self.n_stages, dtype=np.int64)
         for part in self.parts:
             stages += np.bincount(part.segment.stages, minlength=self.n_stages)
