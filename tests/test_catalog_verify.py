@@ -72,36 +72,31 @@ class TestItems:
         assert f"{file_of(catalog)}: by_key" in problem(catalog)
         assert catalog.contains(["d", "e", "f"]).tolist() == [False] * 3
 
-    def test_a_token_out_of_range(self, tmp_path):
-        for sid, message in (
-            ([4, 0, 0], "token 4 at level 0; there are 4"),
-            ([0, 1, 6], "token 6"),
+    def test_what_is_out_of_range(self, tmp_path):
+        for options, content, message in (
+            ({}, segment(["d"], [[4, 0, 0]]), "token 4 at level 0; there are 4"),
+            ({}, segment(["d", "e"], [[0, 1, 6], [3, 4, 5]]), "token 6 at level 2; there are 6"),
+            ({}, segment(["d"], [[3, 0, 0]], stages=-1), "a stage outside 0 to 3"),
+            ({}, segment(["d"], [[3, 0, 0]], stages=4), "a stage outside 0 to 3"),
+            ({"tiers": ()}, segment(["d"], [[3, 0, 0]], stages=2), "a stage outside 0 to 1"),
+            ({"capacity": 3}, segment(["d"], [[3, 0, 0]], slots=[3]), "slot 3; the capacity of"),
         ):
-            catalog = published(begun(tmp_path), segment(["d"], [sid]))
-            assert file_of(catalog) in problem(catalog)
-            assert message in problem(catalog)
-            with pytest.raises(ValueError, match=r"taken\[3\] has token"):
-                catalog.add(["e"], vectors(1))
+            catalog = begun(tmp_path, **options)
+            with pytest.raises(CorruptFileError, match=f"items-.* has {message}"):
+                published(catalog, content)  # not even the library would
+            unread(catalog, content)
+            with pytest.raises(CorruptFileError, match=f"items-.* has {message}"):
+                Catalog.open(catalog.folder)
+            assert message in problem(catalog_at(catalog, 3))
 
-    def test_a_slot_out_of_range(self, tmp_path):
-        catalog = begun(tmp_path, capacity=3)
-        catalog = published(catalog, segment(["d"], [[3, 0, 0]], slots=[3]))
-        assert f"{file_of(catalog)} has a slot beyond 3" in problem(catalog)
-
-    @pytest.mark.parametrize("stage", [-1, 4])
-    def test_a_stage_out_of_range(self, tmp_path, stage):
+    def test_a_generation_that_is_gone_has_no_problems(self, tmp_path):
         catalog = begun(tmp_path)
-        found = segment(["d"], [[3, 0, 0]], stages=stage)
-        counts = catalog.manifest.counts | {"items": 4}
-        catalog = unchecked(catalog, found, counts)
-        assert f"{file_of(catalog)} has a stage outside 0 to 3" in problem(catalog)
-
-
-def unchecked(catalog, content, counts):
-    """Publish as `published` does, with counts that are not counted."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("puresid.catalog.publishing.counts_of", lambda *_: counts)
-        return published(catalog, content)
+        old = Catalog.open(catalog.folder)
+        catalog.remove(["a", "b", "c"])
+        catalog.migrate(books(3), [], np.empty((0, 3)))
+        catalog.collect_garbage(keep=1)
+        assert old.verify() == []
+        assert old.contains(["a"]).all()
 
 
 class TestSids:
@@ -164,7 +159,7 @@ class TestChanges:
             ([(0, 1), (0, 1)], "names row 1 of file 0 twice"),
         ):
             catalog = begun(tmp_path)
-            entry = self.publish_unread(catalog, change(*places))
+            entry = unread(catalog, change(*places))
             with pytest.raises(CorruptFileError, match=f"{entry.name} {message}"):
                 Catalog.open(catalog.folder)
             with pytest.raises(CorruptFileError, match=message):
@@ -176,24 +171,25 @@ class TestChanges:
     def test_of_what_was_removed_before(self, tmp_path, change):
         catalog = begun(tmp_path)
         catalog.remove(["b"])
-        self.publish_unread(catalog, change((0, 1)))
+        unread(catalog, change((0, 1)))
         message = "names row 1 of file 0, which was removed before"
         with pytest.raises(CorruptFileError, match=message):
             Catalog.open(catalog.folder)
 
-    def publish_unread(self, catalog, content):
-        """Publish a file that the next generation cannot be made of."""
-        store, parent = catalog._loader.store, catalog.manifest
-        loader = Loader(store, True, {})
-        entry = write_rows(loader, content, parent.generation + 1)
-        manifest = dataclasses.replace(
-            parent,
-            generation=parent.generation + 1,
-            parent=parent.sha256,
-            files=(*parent.files, entry),
-        )
-        store.publish(manifest, parent)
-        return entry
+
+def unread(catalog, content):
+    """Publish a file that the next generation may not be made of, and return its entry."""
+    store, parent = catalog._loader.store, catalog.manifest
+    loader = Loader(store, True, {})
+    entry = write_rows(loader, content, parent.generation + 1)
+    manifest = dataclasses.replace(
+        parent,
+        generation=parent.generation + 1,
+        parent=parent.sha256,
+        files=(*parent.files, entry),
+    )
+    store.publish(manifest, parent)
+    return entry
 
 
 def catalog_at(catalog, generation):
@@ -249,7 +245,7 @@ class TestFilesThatDoNotGoTogether:
             "slots; the capacity of a SID is 1",
         )
         self.refused(
-            begun(tmp_path, capacity=2), segment(["d"], [[3, 0, 0]]), "no slots; .* a SID is 2"
+            begun(tmp_path, capacity=3), segment(["d"], [[3, 0, 0]]), "no slots; .* a SID is 3"
         )
 
     def test_another_number_of_items(self, tmp_path):
@@ -262,7 +258,7 @@ class TestFilesThatDoNotGoTogether:
             Loader(catalog._loader.store, True, {}).load(entry)
 
     def refused(self, catalog, content, message):
-        TestChanges().publish_unread(catalog, content)
+        unread(catalog, content)
         with pytest.raises(CorruptFileError, match=f"items-.* has {message}"):
             Catalog.open(catalog.folder)
 

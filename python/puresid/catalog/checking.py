@@ -46,27 +46,10 @@ def state_problems(store: Store, manifest: Manifest) -> list[str]:
         moves = [(entry, loader.load(entry)) for entry in manifest.files if entry.kind == "moves"]
     except (CorruptFileError, OSError) as error:
         return [str(error)]
-    problems = _tokens(store, state) + _keys(store, state) + _sids(store, state)
+    problems = _keys(store, state) + _sids(store, state)
     for entry, found in moves:
         problems += _moves(store, state, entry, found)
     return problems or _counts(store, manifest, state)
-
-
-def _tokens(store: Store, state: State) -> list[str]:
-    found = []
-    for part in state.parts:
-        where = store.file_path(part.entry)
-        for level, size in enumerate(state.codebooks.sizes):
-            top = int(part.segment.sids[:, level].max(initial=0))
-            if top >= size:
-                found.append(f"{where} has token {top} at level {level}; there are {size}")
-        slots = part.segment.slots
-        if slots is not None and int(slots.max(initial=0)) >= state.parameters.capacity:
-            found.append(f"{where} has a slot beyond {state.parameters.capacity}")
-        stages = part.segment.stages
-        if len(stages) and not 0 <= int(stages.min()) <= int(stages.max()) < state.n_stages:
-            found.append(f"{where} has a stage outside 0 to {state.n_stages - 1}")
-    return found
 
 
 def _keys(store: Store, state: State) -> list[str]:

@@ -257,17 +257,12 @@ class State:
         items = sids = self.n_items
         if self.parameters.duplicates == "share":
             sids = count_distinct(self.sids(self.live_places()))
-        stages = np.zeros(self.n_stages, dtype=np.int64)
+        stages = np.zeros(self.parameters.n_stages, dtype=np.int64)
         for part in self.parts:
-            stages += np.bincount(part.segment.stages, minlength=self.n_stages)
+            stages += np.bincount(part.segment.stages, minlength=len(stages))
         return {
             "items": items,
             "sids": sids,
             "tombstones": len(self.held(generation)) - sids,
             "stages": stages.tolist(),
         }
-
-    @property
-    def n_stages(self) -> int:
-        """Nearest, the tiers, completion."""
-        return len(self.parameters.tiers or ()) + 2
