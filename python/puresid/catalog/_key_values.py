@@ -37,6 +37,8 @@ def integers_or_texts(values: Any, name: str) -> Ints | Texts:
     pa = sys.modules.get("pyarrow")
     if pa is not None and isinstance(values, (pa.Array, pa.ChunkedArray)):
         return _from_arrow(pa, values, name)
+    if isinstance(values, (set, frozenset)):
+        raise TypeError(f"{name} is a set, whose order is not fixed; a sequence is needed")
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise TypeError(f"{name} is {values!r}; a sequence of integers or of text is needed")
     values = np.asarray(to_numpy(values)) if hasattr(values, "__array__") else list(values)
