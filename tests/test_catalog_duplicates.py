@@ -130,6 +130,16 @@ class TestShared:
         assert [math.isnan(x) for x in added.distortion] == [False, True, False]
         assert catalog.resolve(first.items.sids) == [["a", "d"], ["b"]]
 
+    def test_of_a_source(self, tmp_path):
+        rows = np.array([V, W, V, W + 1, V, W + 1])
+        source = puresid.Batches(lambda: [rows[:1], rows[1:4], rows[4:]], rows.shape)
+        one, other = (made(tmp_path, duplicates="share") for _ in range(2))
+        for catalog in (one, other):
+            catalog.add(["there"], [W])
+        expected = one.add(names(6), rows).items.sids
+        assert other.add(names(6), source).items.sids.tolist() == expected.tolist()
+        assert len(np.unique(expected, axis=0)) == 3
+
     def test_only_those_that_share(self, tmp_path):
         catalog = made(tmp_path, duplicates="share")
         catalog.add(["a"], [V])

@@ -374,3 +374,9 @@ def test_the_core_refuses_other_arrays():
         _core.hash_texts(good, offsets[:0], threads=1)
     with pytest.raises(ValueError, match="b_rows has 2 values; 1 are needed"):
         _core.equal_texts(good, offsets, offsets[:1], good, offsets, offsets, threads=1)
+
+
+@pytest.mark.parametrize("values", [{1, 2}, frozenset({"a"}), set()])
+def test_sets_have_no_order(values):
+    with pytest.raises(TypeError, match="keys is a set, whose order is not fixed"):
+        Keys.of(values)

@@ -5,6 +5,7 @@ The core accepts C-ordered arrays of one dtype and nothing else; every conversio
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
@@ -180,6 +181,43 @@ def token_matrix(values: Any, columns: int, name: str) -> npt.NDArray[np.uint32]
             row = int(np.argwhere(array == bad)[0, 0])
             raise ValueError(f"{name}[{row}] has token {bad}; tokens run from 0 to 2**32 - 1")
     return np.ascontiguousarray(array, dtype=np.uint32)
+
+
+def distinct_rows(tokens: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
+    """Return the first row of each SID that comes, in lexicographic order of SIDs.
+
+    Parameters
+    ----------
+    tokens : ndarray of unsigned integers, shape (n, columns)
+    """
+    codes = _row_codes(tokens)
+    if codes is None:
+        return np.asarray(np.unique(tokens, axis=0, return_index=True)[1], dtype=np.int64)
+    return np.asarray(np.unique(codes, return_index=True)[1], dtype=np.int64)
+
+
+def count_distinct(tokens: npt.NDArray[Any]) -> int:
+    """Count the SIDs that come, each once."""
+    codes = _row_codes(tokens)
+    if codes is None or len(codes) == 0:
+        return len(np.unique(tokens, axis=0))
+    codes.sort()
+    return 1 + int(np.count_nonzero(codes[1:] != codes[:-1]))
+
+
+def _row_codes(tokens: npt.NDArray[Any]) -> npt.NDArray[np.uint64] | None:
+    """Return a number for each row that orders as they do; None where 64 bits are too few.
+
+    Sorting numbers takes a twentieth of the time that sorting rows does.
+    """
+    sizes = [int(column.max(initial=0)) + 1 for column in tokens.T]
+    if math.prod(sizes) > 2**64:
+        return None
+    codes = np.zeros(len(tokens), dtype=np.uint64)
+    for column, size in zip(tokens.T, sizes, strict=True):
+        codes *= np.uint64(size)
+        codes += column
+    return codes
 
 
 def token_prefix(values: Any, longest: int, name: str) -> npt.NDArray[np.uint32]:

@@ -40,6 +40,8 @@ def integers_or_texts(values: Any, name: str) -> Ints | Texts:
         column = arrow_column(values, name)
         if column is not None:
             return _from_arrow(column, name)
+    if isinstance(values, (set, frozenset)):
+        raise TypeError(f"{name} is a set, whose order is not fixed; a sequence is needed")
     if isinstance(values, (str, bytes, Mapping)) or not isinstance(values, Iterable):
         raise TypeError(f"{name} is {values!r}; a sequence of integers or of text is needed")
     values = np.asarray(to_numpy(values)) if hasattr(values, "__array__") else list(values)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from puresid.catalog.changes import Moves
 from puresid.catalog.keys import Keys
 from puresid.catalog.loading import Loader
 from puresid.catalog.loads import prefix_loads
-from puresid.catalog.manifest import Manifest
+from puresid.catalog.manifest import FileEntry, Manifest
 from puresid.catalog.places import Rows
 from puresid.catalog.publishing import counts_of, loads_of
 from puresid.catalog.segment import Segment
@@ -42,29 +43,13 @@ def state_problems(store: Store, manifest: Manifest) -> list[str]:
                 Segment.from_tensors(tensors, where=str(store.file_path(entry)))
         loader = Loader(store, True, {})
         state = loader.state(manifest)
-        for entry in manifest.files:
-            loader.load(entry)
+        moves = [(entry, loader.load(entry)) for entry in manifest.files if entry.kind == "moves"]
     except (CorruptFileError, OSError) as error:
         return [str(error)]
-    problems = _tokens(store, state) + _keys(store, state) + _sids(store, state)
+    problems = _keys(store, state) + _sids(store, state)
+    for entry, found in moves:
+        problems += _moves(store, state, entry, found)
     return problems or _counts(store, manifest, state)
-
-
-def _tokens(store: Store, state: State) -> list[str]:
-    found = []
-    for part in state.parts:
-        where = store.file_path(part.entry)
-        for level, size in enumerate(state.codebooks.sizes):
-            top = int(part.segment.sids[:, level].max(initial=0))
-            if top >= size:
-                found.append(f"{where} has token {top} at level {level}; there are {size}")
-        slots = part.segment.slots
-        if slots is not None and int(slots.max(initial=0)) >= state.parameters.capacity:
-            found.append(f"{where} has a slot beyond {state.parameters.capacity}")
-        stages = part.segment.stages
-        if len(stages) and not 0 <= int(stages.min()) <= int(stages.max()) < state.n_stages:
-            found.append(f"{where} has a stage outside 0 to {state.n_stages - 1}")
-    return found
 
 
 def _keys(store: Store, state: State) -> list[str]:
@@ -117,6 +102,22 @@ def _too_early(since: Rows, until: Rows, same: Bools, state: State) -> Bools:
     if state.parameters.duplicates == "share":
         free |= came < last
     return ~free
+
+
+def _moves(store: Store, state: State, entry: FileEntry, moves: Moves) -> list[str]:
+    """Compare the map of the old epoch's SIDs with the items that this one began with."""
+    came = [part.segment for part in state.parts if part.entry.generation == entry.generation]
+    first = Keys.concatenate([part.keys for part in came]) if came else moves.keys.take([])
+    sids = np.concatenate([part.sids for part in came]) if came else moves.new_sids[:0]
+    rows = np.arange(len(first))
+    if (
+        first.kind != moves.keys.kind
+        or len(first) != len(moves)
+        or not first.equals(rows, moves.keys, rows).all()
+        or not np.array_equal(sids, moves.new_sids)
+    ):
+        return [f"{store.file_path(entry)} is not about the items that the epoch began with"]
+    return []
 
 
 def _counts(store: Store, manifest: Manifest, state: State) -> list[str]:

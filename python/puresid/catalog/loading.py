@@ -181,6 +181,19 @@ class _Builder:
             raise CorruptFileError(
                 f"{where} has keys of kind {segment.keys.kind!r}; those before have {kind!r}"
             )
+        for level, size in enumerate(self._codebooks.sizes):
+            top = int(segment.sids[:, level].max(initial=0))
+            if top >= size:
+                raise CorruptFileError(
+                    f"{where} has token {top} at level {level}; there are {size}"
+                )
+        if segment.slots is not None and int(segment.slots.max(initial=0)) >= capacity:
+            raise CorruptFileError(
+                f"{where} has slot {segment.slots.max()}; the capacity of a SID is {capacity}"
+            )
+        stages, last = segment.stages, self._parameters.n_stages - 1
+        if int(stages.min(initial=0)) < 0 or int(stages.max(initial=0)) > last:
+            raise CorruptFileError(f"{where} has a stage outside 0 to {last}")
 
     def _check_there(self, where: str, number: int, rows: Rows) -> None:
         items = len(self._segments[number][1])

@@ -17,7 +17,8 @@ __all__ = ["WARNED_LOAD", "PrefixLoad", "PrefixLoadWarning", "prefix_loads", "wa
 
 WARNED_LOAD = 0.7
 TENTHS = 10
-_COUNTED_BY_NUMBER = 2**26  # prefixes that get a counter each, 8 bytes
+_COUNTERS_PER_SID = 4
+"""Prefixes get a counter of 8 bytes each where there are no more of them than so; else a sort."""
 
 
 class PrefixLoadWarning(UserWarning):
@@ -84,7 +85,7 @@ def prefix_loads(
     longest = len(sizes) - 1
     numbers = np.concatenate([_numbers(matrix, sizes[:longest]) for matrix in sids])
     counted = math.prod(sizes[:longest])
-    if max(counted, int(numbers.max(initial=0))) <= max(_COUNTED_BY_NUMBER, len(numbers)):
+    if max(counted, int(numbers.max(initial=0))) <= _COUNTERS_PER_SID * len(numbers):
         counts = np.bincount(numbers.astype(np.int64), minlength=1)
         prefixes = np.flatnonzero(counts).astype(np.uint64)
         counts = counts[prefixes]

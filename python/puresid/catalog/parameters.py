@@ -106,6 +106,11 @@ class Parameters:
         cut = tuple(tuple(map(min, tier, codebooks.sizes)) for tier in tiers)
         return dataclasses.replace(self, tiers=cut)
 
+    @property
+    def n_stages(self) -> int:
+        """Nearest, the tiers, completion: with tiers written out."""
+        return len(self.tiers or ()) + 2
+
     @classmethod
     def checked(cls, value: Any) -> Parameters:
         """Return what was given; raise TypeError where it is something else."""

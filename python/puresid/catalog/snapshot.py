@@ -84,7 +84,7 @@ class Snapshot:
 
     def __len__(self) -> int:
         """Return how many items there are."""
-        return int(self._manifest.counts["items"])
+        return self._state.n_items
 
     def __repr__(self) -> str:
         return (
@@ -318,8 +318,11 @@ class Snapshot:
         list of str
             What is wrong, each line naming a file; empty where nothing is.
         """
-        problems = self._loader.store.verify()
-        return problems or state_problems(self._loader.store, self._manifest)
+        store, manifest = self._loader.store, self._manifest
+        problems = store.verify() or state_problems(store, manifest)
+        if not store.manifest_path(manifest.generation).exists():  # it was removed as garbage
+            return store.verify()
+        return problems
 
     def _places(self, state: State, keys: Any) -> Places:
         column = Keys.of(keys, kind=state.kind)

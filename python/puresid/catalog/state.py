@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from puresid.arrays import SidsArray, token_matrix, token_prefix
+from puresid.arrays import (
+    SidsArray,
+    count_distinct,
+    distinct_rows,
+    token_matrix,
+    token_prefix,
+)
 from puresid.catalog.digests import Digests
 from puresid.catalog.keys import Keys
 from puresid.catalog.manifest import FileEntry
@@ -93,6 +100,16 @@ class State:
     def kind(self) -> Any:
         """The kind of the keys, None where there are no items yet."""
         return self.parts[0].segment.keys.kind if self.parts else None
+
+    @cached_property
+    def n_items(self) -> int:
+        """How many items are there."""
+        return sum(
+            len(part.segment)
+            if part.removed is None
+            else len(part.removed) - int(np.count_nonzero(part.removed))
+            for part in self.parts
+        )
 
     def places(self, keys: Keys, *, threads: int | None = None) -> Places:
         """Find the items of keys that are there."""
@@ -233,27 +250,19 @@ class State:
         for (part, rows), count in zip(chosen, counts, strict=True):
             held[end : end + count] = part.sids(rows)
             end += count
-        return np.unique(held, axis=0) if self.parameters.duplicates == "share" else held
+        return held[distinct_rows(held)] if self.parameters.duplicates == "share" else held
 
     def counts(self, generation: int) -> dict[str, Any]:
         """Count what a manifest says: items, SIDs, tombstones, stages."""
-        live = self.live_places()
-        items = len(live)
+        items = sids = self.n_items
         if self.parameters.duplicates == "share":
-            sids = len(np.unique(self.sids(live), axis=0))
-        else:
-            sids = items
-        stages = np.zeros((self.n_stages), dtype=np.int64)
+            sids = count_distinct(self.sids(self.live_places()))
+        stages = np.zeros(self.parameters.n_stages, dtype=np.int64)
         for part in self.parts:
-            stages += np.bincount(part.segment.stages, minlength=self.n_stages)
+            stages += np.bincount(part.segment.stages, minlength=len(stages))
         return {
             "items": items,
             "sids": sids,
             "tombstones": len(self.held(generation)) - sids,
             "stages": stages.tolist(),
         }
-
-    @property
-    def n_stages(self) -> int:
-        """Nearest, the tiers, completion."""
-        return len(self.parameters.tiers or ()) + 2
