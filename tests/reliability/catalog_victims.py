@@ -32,10 +32,9 @@ def names(first, count):
     return [f"item {number}" for number in range(first, first + count)]
 """
 _OLD = """
-c = Catalog.create("c", LEVELS, capacity=2, recycle_after=2, config={"name": "nightly"})
+c = Catalog.create("c", LEVELS, capacity=2, recycle_after=1, config={"name": "nightly"})
 c.add(names(0, 12), vectors(0, 12))
 c.remove(names(2, 3))
-c.add(names(12, 4), vectors(5, 4))
 c.update(names(0, 1), vectors(9, 1))
 """
 SCRIPTS = {
@@ -139,13 +138,13 @@ class Ends:
         """Say what is not as an undisturbed run leaves it."""
         from puresid.catalog import Catalog
 
-        new, items = self._ends[1]
+        new, _ = self._ends[1]
         if files_for_good(folder / "c") != new:
             yield "the next run ended in other bytes"
         catalog = Catalog.open(folder / "c")
         catalog.collect_garbage(keep=99)
         left = [path.name for path in folder.rglob(".puresid-*")]
-        if left or files_for_good(folder / "c") != new or _items(folder / "c") != items:
+        if left or files_for_good(folder / "c") != new:
             yield f"the garbage collection left {left}, or took too much"
 
 
