@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ Chosen = Callable[[Any, Path], Path]  # of a catalogue and its folder, the file 
 
 def _make(folder: Path, *, texts: bool) -> Any:
     """Three generations of an epoch, two of the one before: every kind of file there is."""
-    from puresid.catalog import Catalog
+    from puresid.catalog import Catalog, PrefixLoadWarning
 
     def vectors(first: int, count: int) -> Any:
         values = np.arange(2 * first, 2 * (first + count), dtype=np.float32)
@@ -34,9 +35,11 @@ def _make(folder: Path, *, texts: bool) -> Any:
 
     levels = [np.arange(10, dtype=np.float32).reshape(5, 2) * scale % 13 for scale in (4, 3, 1)]
     catalog = Catalog.create(folder, levels, capacity=1 if texts else 2, config={"name": "Büro"})
-    catalog.add(keys(0, 6), vectors(0, 6))
-    catalog.migrate([level + 1 for level in levels], keys(0, 6), vectors(1, 6), align=False)
-    catalog.add(keys(6, 3), vectors(6, 3))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PrefixLoadWarning)
+        catalog.add(keys(0, 6), vectors(0, 6))
+        catalog.migrate([level + 1 for level in levels], keys(0, 6), vectors(1, 6), align=False)
+        catalog.add(keys(6, 3), vectors(6, 3))
     catalog.update(keys(4, 3), vectors(20, 3))
     catalog.remove(keys(2, 2))
     return catalog

@@ -108,22 +108,8 @@ class History(Reads):
         passed = self.passed(given, setup)
         books = self.books_of(setup)
         aligned = _SCIPY and self.chance.random() < 0.5
-        if (
-            aligned
-            and set(keys) == set(self.model.items)
-            and keys
-            and _comparable(setup, self.setup)
-        ):
-            now = self.model.seen[self.model.generation]
-            sids = [now.sid(key) for key in keys]
-            found = align(
-                self.books_of(self.setup),
-                books,
-                sids_old=sids,
-                vectors=passed["vectors"],
-                threads=1,
-            )
-            setup = replace(setup, books=tuple(found.codebooks.levels))
+        if aligned and keys and set(keys) == set(self.model.items):
+            setup = self._aligned(setup, keys, passed["vectors"])
         answer = self.both(
             "migrate, aligned" if aligned else "migrate",
             catalog,
@@ -137,6 +123,17 @@ class History(Reads):
             self.ledger = Ledger(setup.recycle_after, setup.duplicates == "share")
             self.moves()
         self.look(catalog)
+
+    def _aligned(self, setup: Setup, keys: list[Key], vectors: np.ndarray) -> Setup:
+        """Renumber codewords as an aligned migration does, where they can be compared."""
+        old = self.setup
+        if old.space != setup.space or len(old.books) != len(setup.books):
+            return setup
+        now = self.model.seen[self.model.generation]
+        sids = [now.sid(key) for key in keys]
+        books = self.books_of(old), self.books_of(setup)
+        found = align(*books, sids_old=sids, vectors=vectors, threads=1)
+        return replace(setup, books=tuple(found.codebooks.levels))
 
     def collect_garbage(self) -> None:
         keep = int(self.chance.integers(1, 5))
@@ -183,10 +180,6 @@ class History(Reads):
         keys = list(snapshot.items)
         wanted_sids = [list(snapshot.sid(key)) for key in keys]
         self.compare("lookup all", self.seats[0].lookup(keys).tolist(), wanted_sids)
-
-
-def _comparable(one: Setup, other: Setup) -> bool:
-    return one.space == other.space and len(one.books) == len(other.books)
 
 
 @dataclass

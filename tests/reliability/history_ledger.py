@@ -24,7 +24,6 @@ class Ledger:
     share: bool
     owned: dict[Key, tuple[Place, Any]] = field(default_factory=dict)
     past: dict[Place, list[tuple[Key, int, int | None]]] = field(default_factory=dict)
-    moved: int = 0
     recycled: int = 0
 
     def take_down(
