@@ -13,7 +13,7 @@ from .__main__ import main
 from .catalog_kills import Kills, Moments
 from .catalog_kinds import catalog_kinds
 from .catalog_model import Model, Refused, Setup
-from .catalog_victims import IMPORTS, SCRIPTS, Ends, catalog_victims
+from .catalog_victims import _OLD, COMMAND_IMPORTS, SCRIPTS, Ends, catalog_victims
 from .damage import Damage, _verdict, damages, read_damaged
 from .harness import Faults
 from .histories import Result, run_history
@@ -27,7 +27,7 @@ KINDS = {kind.name: kind for kind in catalog_kinds()}
 
 @pytest.fixture(scope="module")
 def catalog_faults(shim):
-    with Faults(IMPORTS) as server:
+    with Faults(COMMAND_IMPORTS) as server:
         yield server
 
 
@@ -45,7 +45,7 @@ class TestFaults:
         assert found.total > 10
 
     def test_states_that_are_neither(self, tmp_path):
-        ends = Ends("remove", SCRIPTS["remove"])
+        ends = Ends(_OLD, SCRIPTS["remove"])
         ends.prepare(tmp_path)
         assert ends.publishing(tmp_path) == OLD
         first = tmp_path / "c" / "generations" / "00000001.json"
@@ -66,7 +66,7 @@ class TestFaults:
         assert "the next run ended in other bytes" in list(ends.settled(tmp_path))
 
     def test_garbage_that_was_needed(self, tmp_path):
-        ends = Ends("collect_garbage", SCRIPTS["collect_garbage"])
+        ends = Ends(_OLD, SCRIPTS["collect_garbage"])
         ends.prepare(tmp_path)
         assert ends.collecting(tmp_path) == OLD
         Catalog.open(tmp_path / "c").collect_garbage(keep=2)
