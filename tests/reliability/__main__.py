@@ -12,6 +12,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 
+from . import catalog_parts
+from .catalog_kinds import catalog_kinds
+from .catalog_victims import catalog_victims
 from .damage import VERDICTS, damages, read_damaged
 from .fuzz import fuzz
 from .harness import Faults, Plan
@@ -32,7 +35,10 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     )
     parser.add_argument("--only", help="Only victims and kinds with this in their names.")
     parser.add_argument("--seed", type=int, default=1, help="Of all that goes by chance. [1]")
-    parser.add_argument("--kills", type=int, default=1000, help="Random kills in all. [1000]")
+    parser.add_argument(
+        "--kills", type=int, default=1000, help="Random kills in all, and of Catalog.add. [1000]"
+    )
+    catalog_parts.add_options(parser)
     parser.add_argument(
         "--masks",
         type=int,
@@ -71,7 +77,8 @@ def main(arguments: list[str]) -> int:
 
 def _by_imports(run: Run) -> Iterator[tuple[Faults, list[Victim]]]:
     """Servers, each with the victims that share its imports."""
-    chosen = [victim for victim in victims(parquet=has_pyarrow()) if run.chosen(victim.name)]
+    every = [*victims(parquet=has_pyarrow()), *catalog_victims()]
+    chosen = [victim for victim in every if run.chosen(victim.name)]
     for imports in dict.fromkeys(victim.imports for victim in chosen):
         with Faults(imports) as server:
             yield server, [victim for victim in chosen if victim.imports == imports]
@@ -94,13 +101,15 @@ def _faults(run: Run) -> None:
 def _kills(run: Run) -> None:
     run.head(f"Random kills, seed {run.options.seed}", "victim", "kills", "torn writes", "problems")
     chance = random.Random(run.options.seed)
-    count = sum(run.chosen(victim.name) for victim in victims(parquet=has_pyarrow()))
+    every = [*victims(parquet=has_pyarrow()), *catalog_victims()]
+    count = sum(run.chosen(victim.name) for victim in every)
     for server, group in _by_imports(run):
         for victim in group:
             each = -(-run.options.kills // count)
             found = _random_kills(run, server, victim, chance, each)
             run.problems += found.problems
             run.say(victim.name, found.runs["kill"], found.runs["torn"], len(found.problems))
+    catalog_parts.kills(run)
 
 
 def _random_kills(
@@ -118,7 +127,7 @@ def _random_kills(
 def _damage(run: Run) -> None:
     titles = ("cuts", *(f"flips {verdict}" for verdict in VERDICTS), "accepted otherwise at bytes")
     run.head("Damaged files", "kind", "bytes", *titles)
-    for kind in kinds(parquet=has_pyarrow()):
+    for kind in (*kinds(parquet=has_pyarrow()), *catalog_kinds()):
         if run.over or not run.chosen(kind.name):
             continue
         size = read_damaged(kind, []).size
@@ -136,6 +145,7 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "damage": _damage,
     "fuzz": fuzz,
     "memory": memory,
+    **catalog_parts.PARTS,
 }
 
 

@@ -1,4 +1,4 @@
-"""Calls of a `Catalog` as victims: the old generation or the new one, whatever call fails.
+"""Calls of a `Catalog`, and commands, as victims: the old or the new generation, whatever fails.
 
 Each script may be run again after it was killed: it does nothing where its work is done. What it
 ends in is told by bytes: those of every file that has its name for good, but for ``catalog.json``,
@@ -7,6 +7,10 @@ which holds a number by chance.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import io
+import os
 import re
 import tempfile
 from collections.abc import Iterator
@@ -32,10 +36,9 @@ def names(first, count):
     return [f"item {number}" for number in range(first, first + count)]
 """
 _OLD = """
-c = Catalog.create("c", LEVELS, capacity=2, recycle_after=2, config={"name": "nightly"})
+c = Catalog.create("c", LEVELS, capacity=2, recycle_after=1, config={"name": "nightly"})
 c.add(names(0, 12), vectors(0, 12))
 c.remove(names(2, 3))
-c.add(names(12, 4), vectors(5, 4))
 c.update(names(0, 1), vectors(9, 1))
 """
 SCRIPTS = {
@@ -58,16 +61,34 @@ if c.epoch == 1:
 """,
     "collect_garbage": 'Catalog.open("c").collect_garbage(keep=2)',
 }
+# The same by the command line; batches and keys lie beside the catalogue.
+COMMANDS = {
+    "create": ("create", "c", "--codebooks", "levels.safetensors", "--capacity", "2"),
+    "add": ("add", "c", "new.npy", "--keys", "new.txt", "--threads", "1"),
+    "remove": ("remove", "c", "gone.txt", "--missing", "skip"),
+    "gc": ("gc", "c", "--keep", "2"),
+}
+COMMAND_IMPORTS = f"{IMPORTS}\nimport puresid, puresid.cli, puresid.catalog.inputs"
+_INPUTS = """
+np.save("new.npy", vectors(0, 9))
+for file, keys in (("new.txt", names(20, 9)), ("gone.txt", names(5, 4))):
+    with open(file, "w") as handle:
+        handle.write("\\n".join(keys) + "\\n")
+puresid.Codebooks(LEVELS).save("levels.safetensors")
+"""
 _FOR_GOOD = re.compile(r"generations/\d{8}\.json|files/[a-z]+-[0-9a-f]{20}\.safetensors")
 
 
 def catalog_victims() -> list[Victim]:
-    """All of them."""
-    return [_victim(name, script) for name, script in SCRIPTS.items()]
+    """All of them; those by the command line where it has the commands."""
+    found = [_call(name, script) for name, script in SCRIPTS.items()]
+    if importlib.util.find_spec("puresid.cli.catalog") is not None:
+        found += [_command(name, arguments) for name, arguments in COMMANDS.items()]
+    return found
 
 
-def _victim(name: str, script: str) -> Victim:
-    ends = Ends(name, script)
+def _call(name: str, script: str) -> Victim:
+    ends = Ends("" if name == "create" else _OLD, script)
     return Victim(
         f"Catalog.{name}",
         IMPORTS,
@@ -80,10 +101,36 @@ def _victim(name: str, script: str) -> Victim:
     )
 
 
+def _command(name: str, arguments: tuple[str, ...]) -> Victim:
+    script = f"puresid.cli.main({['catalog', *arguments]!r}, prog_name='puresid')"
+    ends = Ends(_INPUTS + ("" if name == "create" else _OLD), script)
+    return Victim(
+        f"puresid catalog {name}",
+        COMMAND_IMPORTS,
+        script,
+        ends.prepare,
+        ends.collecting if name == "gc" else ends.publishing,
+        statuses=(0, 2, 5),
+        interrupted=130,
+        message="puresid: error: ",
+        plain=True,
+        settled=ends.settled,
+        published="c/generations/",
+    )
+
+
 def _run(script: str, folder: Path) -> None:
-    """Run a script here, undisturbed, with the catalogue in this folder."""
-    names: dict[str, object] = {}
-    exec(IMPORTS + script.replace('"c"', repr(str(folder / "c"))), names)
+    """Run a script here, undisturbed, in this folder."""
+    here = Path.cwd()
+    os.chdir(folder)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            exec(f"{COMMAND_IMPORTS if 'puresid.' in script else IMPORTS}\n{script}", {})
+    except SystemExit as end:
+        if end.code:
+            raise RuntimeError(f"{script} ended with status {end.code}") from end
+    finally:
+        os.chdir(here)
 
 
 def files_for_good(catalogue: Path) -> Files:
@@ -99,8 +146,8 @@ def manifests(files: Files) -> Files:
 class Ends:
     """The old state and the new one of a script, as undisturbed runs here make them."""
 
-    def __init__(self, name: str, script: str) -> None:
-        self._name, self._script = name, script
+    def __init__(self, old: str, script: str) -> None:
+        self._old, self._script = old, script
 
     @cached_property
     def _ends(self) -> tuple[tuple[Files, object], tuple[Files, object]]:
@@ -112,8 +159,8 @@ class Ends:
             return old, (files_for_good(folder / "c"), _items(folder / "c"))
 
     def prepare(self, folder: Path) -> None:
-        if self._name != "create":
-            _run(_OLD, folder)
+        if self._old:
+            _run(self._old, folder)
 
     def publishing(self, folder: Path) -> str:
         """Say which of the two a folder is in, to whoever opens it."""
@@ -139,13 +186,13 @@ class Ends:
         """Say what is not as an undisturbed run leaves it."""
         from puresid.catalog import Catalog
 
-        new, items = self._ends[1]
+        new, _ = self._ends[1]
         if files_for_good(folder / "c") != new:
             yield "the next run ended in other bytes"
         catalog = Catalog.open(folder / "c")
         catalog.collect_garbage(keep=99)
         left = [path.name for path in folder.rglob(".puresid-*")]
-        if left or files_for_good(folder / "c") != new or _items(folder / "c") != items:
+        if left or files_for_good(folder / "c") != new:
             yield f"the garbage collection left {left}, or took too much"
 
 

@@ -24,6 +24,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from .catalog_kinds import catalog_kinds
 from .deadly import BROKEN, DEADLY
 from .harness import with_package
 from .kinds import Kind, kinds
@@ -166,7 +167,7 @@ def _verdict(kind: Kind, path: Path, right: bytes) -> tuple[str, str]:
 
 def main(name: str, golden_path: str, first: str) -> None:
     """Read the copies from number `first` on; a line per copy goes to the file ``results``."""
-    every = (*kinds(parquet=True), DEADLY, BROKEN)
+    every = (*kinds(parquet=True), *catalog_kinds(), DEADLY, BROKEN)
     kind = next(kind for kind in every if kind.name == name)
     golden = Path(golden_path)
     whole = golden.read_bytes()

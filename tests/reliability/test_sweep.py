@@ -1,5 +1,7 @@
 """Every fault at every call of what puresid writes today; and that the sweep can fail."""
 
+from dataclasses import replace
+
 import pytest
 
 from .harness import Call, Plan
@@ -72,6 +74,20 @@ class TestTheSweepItself:
         found = self.problems(faults, f"try:\n    {body}\nexcept OSError: pass")
         assert "it ended well and the state is old" in found
 
+    def test_what_a_victim_says_of_the_next_run(self, faults):
+        script = RENAMED.format(sync=SYNC, sync_folder=SYNC_FOLDER)
+        victim = replace(_of_one_file(script), settled=lambda folder: ["other bytes"])
+        found = sweep(faults, victim, choose=lambda every: every[:1])
+        assert "careless, other bytes" in found.problems[0]
+
+    def test_what_is_published_before_the_rest_is_safe(self, faults):
+        script = "open('other', 'w').write('x')\n" + RENAMED.format(
+            sync=SYNC, sync_folder=SYNC_FOLDER
+        )
+        victim = replace(_of_one_file(script), published="file")
+        found = sweep(faults, victim, choose=lambda every: [])
+        assert "publishes file before the bytes of other is safe" in "".join(found.problems)
+
     def test_a_write_that_must_be_whole(self, faults):
         write = "n = os.write(here, b'new, longer')\nassert n == 11"
         script = f"import os\nhere = os.open('file', os.O_WRONLY | os.O_CREAT)\n{write}"
@@ -97,6 +113,14 @@ class TestJournal:
         assert lost_at_end(done) == []
         assert published_unsafe(done) == []
         assert lost_at_publishing(done, "g/") == []
+
+    def test_files_that_were_there(self):
+        done = calls("open lock")
+        assert lost_at_end(done) == ["the name lock in ."]
+        assert lost_at_end(done, there=["lock"]) == []
+        done = calls("open lock", *WHOLE, "fsync files", *MANIFEST)
+        assert lost_at_publishing(done, "g/", there=["lock"]) == []
+        assert "before the name lock in . is safe" in lost_at_publishing(done, "g/")[0]
 
     def test_names_need_their_folder(self):
         assert lost_at_end(calls(*WHOLE)) == ["the name files/a in files"]

@@ -46,9 +46,9 @@ class Catalog(Writer):
     >>> len(catalog.remove(["apple"]))
     1
     >>> catalog.add(["plum"], np.array([[8.1]])).items.sids.tolist()
-    [[0, 1]]
+    [[0, 0]]
     >>> catalog.lookup(["pear", "plum"]).tolist(), catalog.resolve([[1, 1], [1, 0]])
-    ([[1, 1], [0, 1]], [['pear'], []])
+    ([[1, 1], [0, 0]], [['pear'], []])
     """
 
     @classmethod
