@@ -12,47 +12,16 @@ import numpy as np
 import pytest
 
 import puresid
-
-# Interrupts a call `delay` seconds after it began, from a thread of the same process.
-INTERRUPTED = """
-import os, signal, sys, threading, time
-import numpy as np, puresid
-
-kind, method, delay = {kind!r}, {method!r}, {delay}
-rng = np.random.default_rng(0)
-books = [rng.standard_normal((256, 32), dtype=np.float32) / (1 + l) for l in range(3)]
-block = rng.standard_normal((50_000, 32), dtype=np.float32)
-if kind == "spread":
-    vectors = np.tile(block, (100, 1))
-    vectors[:, 0] += np.arange(len(vectors), dtype=np.float32) * np.float32(1e-7)
-else:
-    vectors = np.zeros((5_000_000, 32), np.float32)
-sent = []
-
-def send():
-    time.sleep(delay)
-    sent.append(time.perf_counter())
-    os.kill(os.getpid(), signal.SIGINT)
-    arrived.set()
-
-arrived = threading.Event()
-sender = threading.Thread(target=send, daemon=True)
-sender.start()
-try:
-    puresid.assign(vectors, books, method, threads=2)
-except KeyboardInterrupt:
-    print("interrupted", time.perf_counter() - sent[0])
-else:
-    # No more than a signal that came too late.
-    print("returned", int(arrived.is_set()))
-    try:
-        sender.join()
-        time.sleep(1)
-    except KeyboardInterrupt:
-        pass
-result = puresid.assign(vectors[:1000], books, method)
-assert len(np.unique(result.sids, axis=0)) == 1000
-"""
+from process_cases import (
+    FORK,
+    FORK_BESIDE_TORCH,
+    FORK_DURING_CALL,
+    FORK_FROM_THREAD,
+    INTERRUPTED,
+    JOB,
+    POOL,
+    TORCH_ORDERS,
+)
 
 
 @pytest.mark.parametrize("kind", ["spread", "equal"])
@@ -161,40 +130,6 @@ def test_an_error_in_one_call_leaves_the_next_alone(job):
     np.testing.assert_array_equal(puresid.assign(vectors, codebooks).sids, before.sids)
 
 
-# A job for a process of its own: parallel, with conflicts, small enough to repeat.
-JOB = """
-import numpy as np, puresid, hashlib
-
-def job():
-    rng = np.random.default_rng(0)
-    books = [rng.standard_normal((64, 16), dtype=np.float32) / (1 + l) for l in range(3)]
-    vectors = rng.standard_normal((20_000, 16), dtype=np.float32)
-    vectors[:2000] = vectors[0]
-    result = puresid.assign(vectors, books, threads=2)
-    return hashlib.sha256(result.sids.tobytes()).hexdigest()
-"""
-
-FORK = """
-import os, signal, sys, warnings
-warnings.simplefilter("ignore", DeprecationWarning)  # of forks beside threads: the point here
-parent = job()
-for _ in range(3):
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(60)  # a hang must end, and must not look like success
-        os.write(writer, job().encode())
-        os._exit(0)
-    os.close(writer)
-    answer = os.read(reader, 100).decode()
-    os.close(reader)
-    status = os.waitpid(child, 0)[1]
-    assert status == 0, f"the child ended with status {status}"
-    assert answer == parent
-    assert job() == parent
-print("same")
-"""
-
 NO_FORK = pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform cannot fork")
 
 
@@ -205,93 +140,26 @@ def test_a_forked_child_works(run_python):
 
 @NO_FORK
 def test_a_child_forked_from_another_thread_works(run_python):
-    """The calling thread's team belongs to it; the child has only the thread that forked."""
-    threaded = """
-import threading
-
-job()
-worker = threading.Thread(target=exec, args=(compile(FORK, "fork", "exec"), globals()))
-worker.start()
-worker.join()
-job()
-"""
-    assert run_python(f"{JOB}\nFORK = {FORK!r}\n{threaded}") == "same\n"
+    assert run_python(FORK_FROM_THREAD) == "same\n"
 
 
 @NO_FORK
 def test_a_child_forked_during_a_call_works(run_python):
-    """The child must not inherit a lock that a call in another thread held."""
-    busy = """
-import threading
-
-stop = threading.Event()
-
-def many():
-    while not stop.is_set():
-        job()
-
-worker = threading.Thread(target=many)
-worker.start()
-try:
-    exec(FORK)
-finally:
-    stop.set()
-    worker.join()
-"""
-    assert run_python(f"{JOB}\nFORK = {FORK!r}\n{busy}") == "same\n"
+    assert run_python(FORK_DURING_CALL) == "same\n"
 
 
 @NO_FORK
 def test_a_pool_of_forked_workers(run_python):
-    script = """
-import multiprocessing, warnings
-warnings.simplefilter("ignore", DeprecationWarning)
-parent = job()
-
-def child(_):
-    return job()
-
-with multiprocessing.get_context("fork").Pool(2) as pool:
-    answers = pool.map_async(child, range(4)).get(timeout=60)
-assert answers == [parent] * 4
-print("same")
-"""
-    assert run_python(JOB + script) == "same\n"
+    assert run_python(POOL) == "same\n"
 
 
-TORCH_WORK = """
-def torch_work():
-    torch.manual_seed(0)
-    a = torch.randn(600, 600)
-    return float((a @ a).exp().clamp(max=2).sum())
-"""
-
-
-@pytest.mark.parametrize("order", ["torch first", "torch last", "torch between", "both busy"])
+@pytest.mark.parametrize("order", TORCH_ORDERS)
 def test_torch_in_the_same_process(run_python, order):
     pytest.importorskip("torch", reason="torch is not installed")
-    steps = {
-        "torch first": "import torch\n{job}{torch}torch_work(); print(job()); torch_work()",
-        "torch last": "{job}import torch\n{torch}torch_work(); print(job()); torch_work()",
-        "torch between": "{job}first = job()\nimport torch\n{torch}"
-        "torch_work(); print(job()); assert job() == first",
-        "both busy": """import torch, threading
-{job}{torch}
-def many():
-    for _ in range(5):
-        torch_work()
-worker = threading.Thread(target=many)
-worker.start()
-answers = {{job() for _ in range(5)}}
-worker.join()
-print(*answers)
-""",
-    }[order]
-    alone = run_python(JOB + "print(job())")
-    assert run_python(steps.format(job=JOB, torch=TORCH_WORK)) == alone
+    assert run_python(TORCH_ORDERS[order]) == run_python(JOB + "print(job())")
 
 
 @NO_FORK
 def test_a_forked_child_works_beside_torch(run_python):
     pytest.importorskip("torch", reason="torch is not installed")
-    assert run_python(f"import torch\n{JOB}{TORCH_WORK}torch_work()\n{FORK}") == "same\n"
+    assert run_python(FORK_BESIDE_TORCH) == "same\n"

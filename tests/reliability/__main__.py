@@ -16,10 +16,14 @@ from . import catalog_parts
 from .catalog_kinds import catalog_kinds
 from .catalog_victims import catalog_victims
 from .damage import VERDICTS, damages, read_damaged
+from .determinism import determinism
 from .fuzz import fuzz
 from .harness import Faults, Plan
+from .hostile import hostile
 from .kinds import has_pyarrow, kinds
 from .memory import memory
+from .oracle import oracle
+from .processes import processes
 from .running import Run
 from .shim import Unavailable
 from .sweep import Sweep, Victim, sweep
@@ -49,16 +53,27 @@ def _options(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument(
         "--minutes", type=float, help="Start nothing new after so long; cut short is no problem."
     )
-    parser.add_argument(
-        "--fuzz-minutes", type=float, default=8, help="Fuzzing, the core and files alike. [8]"
-    )
-    parser.add_argument(
-        "--announcements", type=int, default=300, help="Lying headers of each kind. [300]"
-    )
+    _add_counts(parser)
     parser.add_argument(
         "--build", help="Where to build C++, to be used again. [a folder that goes]"
     )
     return parser.parse_args(arguments)
+
+
+def _add_counts(parser: argparse.ArgumentParser) -> None:
+    for name, default, text in (
+        ("announcements", 300, "Headers of each kind that announce too much."),
+        ("tiny", 1_000_000, "Tiny instances that the core's twin has an answer for."),
+        ("medium", 10_000, "Medium ones."),
+        ("slow-instances", 3000, "Instances for the oracle in Python."),
+        ("rows", 20_000, "Items whose answers are hashed."),
+        ("cases", 40_000, "Hostile calls, and as many hostile keys and segments."),
+        ("repeats", 20, "Runs of each program that forks, is interrupted or has torch."),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} [{default}]")
+    parser.add_argument(
+        "--fuzz-minutes", type=float, default=8, help="Fuzzing, the core and files alike. [8]"
+    )
 
 
 def main(arguments: list[str]) -> int:
@@ -145,6 +160,10 @@ PARTS: dict[str, Callable[[Run], None]] = {
     "damage": _damage,
     "fuzz": fuzz,
     "memory": memory,
+    "oracle": oracle,
+    "determinism": determinism,
+    "hostile": hostile,
+    "process": processes,
     **catalog_parts.PARTS,
 }
 

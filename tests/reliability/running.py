@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections import Counter
 from dataclasses import dataclass, field
 
 
@@ -38,3 +39,23 @@ class Run:
         if minutes is None:
             return float("inf")
         return float(60 * minutes - (time.monotonic() - self.started))
+
+
+@dataclass
+class Tried:
+    """Counts by way, and what went wrong."""
+
+    tried: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    exact: Counter[str] = field(default_factory=Counter)
+    wrong: Counter[str] = field(default_factory=Counter)
+    problems: list[str] = field(default_factory=list)
+    calls: int = 0
+
+    def note(self, ways: list[str], outcome: str, place: str) -> None:
+        self.calls += 1
+        self.tried.update(ways)
+        kinds = {"refused": self.refused, "exact": self.exact}
+        kinds.get(outcome, self.wrong).update(ways)
+        if outcome not in kinds:
+            self.problems.append(f"{place}, {' + '.join(ways)}: {outcome}")
