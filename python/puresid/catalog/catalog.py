@@ -71,12 +71,11 @@ class Catalog(Writer):
         Parameters
         ----------
         folder : str or path
-            Made where there is none; its parent must exist. An empty folder, or what a call left
-            that crashed here, is used.
+            Made where its parent exists. An empty one is used, or what a crashed call left.
         codebooks : Codebooks or sequence of array_like
             As for `assign`. They are copied into the catalogue.
         method, tiers, max_distortion, capacity, duplicates, order, recycle_after
-            As `Parameters` says. They hold for the whole epoch.
+            As `Parameters` says; for the whole epoch.
         config : dict, optional
             Values of JSON, echoed into the manifest.
 
@@ -87,9 +86,9 @@ class Catalog(Writer):
         Raises
         ------
         CatalogError
-            There is a catalogue already, or the folder holds something else.
+            There is a catalogue already, or something else.
         PublishRaceError
-            Another call makes one there at this moment.
+            Another call makes one at this moment.
         TypeError, ValueError
             As `Codebooks` and `Parameters`.
         OSError
