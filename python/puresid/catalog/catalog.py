@@ -35,8 +35,7 @@ class Catalog(Writer):
 
     Examples
     --------
-    >>> import tempfile
-    >>> import numpy as np
+    >>> import tempfile, numpy as np
     >>> from puresid import Catalog
     >>> folder = tempfile.mkdtemp()
     >>> levels = [np.array([[0.0], [8.0]]), np.array([[0.0], [1.0]])]
@@ -66,7 +65,7 @@ class Catalog(Writer):
         recycle_after: int | None = None,
         config: dict[str, Any] | None = None,
     ) -> Catalog:
-        """Make a catalogue without items: generation 1.
+        """Make a catalogue without items, generation 1.
 
         Parameters
         ----------
@@ -140,19 +139,19 @@ class Catalog(Writer):
         CatalogError
             There is no catalogue, or no such generation.
         CorruptFileError
-            A file is damaged or missing; the message names it. (A `ValueError` too.)
+            A file is damaged or missing; the message names it.
         TypeError, ValueError
             `generation` is no positive integer.
         OSError
             A file cannot be read.
         """
         loader = Loader(Store.open(folder), bool(mmap), {})
-        if generation is not None:
+        if generation is None:
+            manifest, state = loader.store.read_current(lambda it: (it, loader.state(it)))
+        else:
             manifest = loader.store.read(integer(generation, "generation", 1))
-            return cls(loader, manifest, loader.state(manifest))
-        return cls(
-            loader, *loader.store.read_current(lambda newest: (newest, loader.state(newest)))
-        )
+            state = loader.state(manifest)
+        return cls(loader, manifest, state)
 
     def add(
         self,
