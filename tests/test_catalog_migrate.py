@@ -87,6 +87,9 @@ class TestNewEpoch:
         assert migrated.old_sids.tolist() == old
         assert catalog.verify() == []
         assert Catalog.open(catalog.folder).moves().old_sids.shape == (20, 3)
+        moved = catalog.diff(3).moved.keys.tolist()
+        if new.n_levels != 3:
+            assert moved == KEYS
 
     def test_other_parameters(self, tmp_path):
         catalog = living(tmp_path)

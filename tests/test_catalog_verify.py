@@ -257,6 +257,14 @@ class TestFilesThatDoNotGoTogether:
         with pytest.raises(CorruptFileError, match=f"{entry.name} has 1 items, not 7"):
             Loader(catalog._loader.store, True, {}).load(entry)
 
+    def test_codebooks_that_are_none(self, tmp_path):
+        store = begun(tmp_path)._loader.store
+        tensors, description = store.load_described(store.read().codebooks)
+        tensors["codebook_1"] = np.full_like(tensors["codebook_1"], np.nan)
+        entry = store.write_file("codebooks", tensors, description, rows=15, generation=1)
+        with pytest.raises(CorruptFileError, match=rf"{entry.name}: codebooks\[1\] has NaN"):
+            Loader(store, True, {}).load(entry)
+
     def refused(self, catalog, content, message):
         unread(catalog, content)
         with pytest.raises(CorruptFileError, match=f"items-.* has {message}"):

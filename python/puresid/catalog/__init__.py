@@ -1,5 +1,6 @@
 """A catalogue that lives: items come and go, and a published SID never moves."""
 
+from puresid._formats import CorruptFileError
 from puresid.catalog.aligning import Alignment, TokensKept, align, tokens_kept
 from puresid.catalog.catalog import Catalog
 from puresid.catalog.changes import Moves
@@ -19,7 +20,6 @@ from puresid.catalog.results import (
     Removed,
     Updated,
 )
-from puresid.files import CorruptFileError
 
 __all__ = [
     "Added",

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from puresid._formats import CorruptFileError
 from puresid.atomic import atomic_write, sync_folder
 from puresid.catalog._tensors import Layout, Tensors, parse
 from puresid.catalog.manifest import FileEntry
-from puresid.files import CorruptFileError
 
 _BLOCK = 2**18
 

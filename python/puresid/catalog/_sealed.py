@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from puresid.files import CorruptFileError
+from puresid._formats import CorruptFileError
 
 MOST_BYTES = 16 * 2**20  # parsed JSON takes some twenty times its size
 _MOST_DEPTH = 32

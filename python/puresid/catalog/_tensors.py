@@ -19,8 +19,8 @@ from typing import Any, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
+from puresid._formats import CorruptFileError
 from puresid.catalog._sealed import canonical, check_fields, parse_object, plain
-from puresid.files import CorruptFileError
 
 Tensors: TypeAlias = "dict[str, npt.NDArray[Any]]"
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from puresid._formats import CorruptFileError
 from puresid.arrays import SidsArray
 from puresid.catalog._columns import stored
 from puresid.catalog.digests import Digests
 from puresid.catalog.keys import Keys, key_tensor_names
 from puresid.catalog.places import grouped
-from puresid.files import CorruptFileError
 
 __all__ = ["Moves", "Removals", "Updates"]
 

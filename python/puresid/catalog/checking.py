@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+from puresid._formats import CorruptFileError
 from puresid.catalog.changes import Moves
 from puresid.catalog.keys import Keys
 from puresid.catalog.loading import Loader
@@ -15,7 +16,6 @@ from puresid.catalog.publishing import counts_of, loads_of
 from puresid.catalog.segment import Segment
 from puresid.catalog.state import State
 from puresid.catalog.store import Store
-from puresid.files import CorruptFileError
 
 __all__ = ["state_problems"]
 

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from puresid._formats import CorruptFileError
 from puresid.atomic import is_temporary, sync_folder
 from puresid.catalog.errors import CatalogError
 from puresid.catalog.generations import check_follows
 from puresid.catalog.manifest import KINDS, Manifest
 from puresid.checks import integer
-from puresid.files import CorruptFileError
 
 if TYPE_CHECKING:
     from puresid.catalog.store import Store

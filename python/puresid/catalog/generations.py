@@ -6,11 +6,11 @@ import os
 import re
 from pathlib import Path
 
+from puresid._formats import CorruptFileError
 from puresid.atomic import atomic_create
 from puresid.catalog._sealed import read_sealed
 from puresid.catalog.errors import CatalogError, PublishRaceError
 from puresid.catalog.manifest import Manifest
-from puresid.files import CorruptFileError
 
 _NAME = re.compile(r"(?!0{8})[0-9]{8}\.json")
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from puresid._codebook_files import from_tensors
+from puresid._formats import CorruptFileError
 from puresid.catalog.changes import Moves, Removals, Updates
 from puresid.catalog.digests import Digests
 from puresid.catalog.manifest import FileEntry, Manifest
@@ -18,7 +19,6 @@ from puresid.catalog.segment import Segment
 from puresid.catalog.state import Generations, Part, State
 from puresid.catalog.store import Store
 from puresid.codebooks import Codebooks
-from puresid.files import CorruptFileError
 
 __all__ = ["Loader"]
 

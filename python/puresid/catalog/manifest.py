@@ -10,10 +10,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from puresid._formats import CorruptFileError
 from puresid.catalog._sealed import check_fields, digest, plain, seal, unseal
 from puresid.catalog.errors import CatalogError, IncompatibleError
 from puresid.checks import integer
-from puresid.files import CorruptFileError
 
 __all__ = ["KINDS", "MOST_GENERATIONS", "FileEntry", "Manifest", "epoch_hash"]
 

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from puresid._formats import CorruptFileError
 from puresid.arrays import SidsArray
 from puresid.catalog.appending import named
 from puresid.catalog.changes import Moves
@@ -25,7 +26,6 @@ from puresid.catalog.results import CatalogSummary, Diff, Items
 from puresid.catalog.state import State
 from puresid.checks import integer
 from puresid.codebooks import Codebooks, as_codebooks
-from puresid.files import CorruptFileError
 
 __all__ = ["Snapshot"]
 

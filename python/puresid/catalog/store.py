@@ -22,6 +22,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from puresid._formats import CorruptFileError
 from puresid.atomic import atomic_create, is_temporary, sync_folder
 from puresid.catalog._contents import check_content, load, opened, write
 from puresid.catalog._lock import WriterLock
@@ -31,7 +32,6 @@ from puresid.catalog.errors import CatalogError, PublishRaceError
 from puresid.catalog.garbage import Collected, collect, problems
 from puresid.catalog.generations import Generations
 from puresid.catalog.manifest import KINDS, FileEntry, Manifest, check_format, file_name
-from puresid.files import CorruptFileError
 
 __all__ = ["Store"]
 
