@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from living_cases import books
+from living_cases import books, made, vectors
+from puresid import Catalog
 from puresid.catalog import loads
 from puresid.catalog.loads import PrefixLoad, PrefixLoadWarning, prefix_loads, warn_of_load
 
@@ -90,3 +91,13 @@ def test_only_the_longest_prefixes_are_warned_of():
         warnings.simplefilter("error")
         warn_of_load(found, stacklevel=1)
         warn_of_load((), stacklevel=1)
+
+
+@pytest.mark.filterwarnings("error::puresid.catalog.PrefixLoadWarning")
+def test_where_the_warning_is_an_error_nothing_is_published(tmp_path):
+    catalog = made(tmp_path, books(sizes=(1, 4)))
+    catalog.add(["a"], vectors(1))
+    with pytest.raises(PrefixLoadWarning, match="1 of 1 prefixes of 1 tokens"):
+        catalog.add(["b", "c"], vectors(3)[1:])
+    assert (catalog.generation, len(Catalog.open(catalog.folder))) == (2, 1)
+    assert len(catalog.add(["b"], vectors(2)[1:])) == 1

@@ -174,6 +174,8 @@ class TestRefused:
             catalog.migrate(books(), KEYS, ROWS, parameters={"capacity": 2})
         with pytest.raises(ValueError, match=r"tiers\[0\] has 2 integers"):
             catalog.migrate(books(), KEYS, ROWS, parameters=Parameters(tiers=((1, 1),)))
+        with pytest.raises(TypeError, match=r"config\['a'\] is of type object"):
+            catalog.migrate(books(), KEYS, ROWS, config={"a": object()})
         kept = contents(catalog)
         assert {name: kept[name] for name in before} == before
         assert (catalog.generation, catalog.verify()) == (3, [])

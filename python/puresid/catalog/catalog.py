@@ -10,7 +10,7 @@ from puresid.catalog import changing
 from puresid.catalog.loading import Loader
 from puresid.catalog.loads import warn_of_load
 from puresid.catalog.parameters import Parameters
-from puresid.catalog.publishing import publish, write_codebooks
+from puresid.catalog.publishing import checked_config, publish, write_codebooks
 from puresid.catalog.results import Added, Migrated, Removed, Updated
 from puresid.catalog.store import Store
 from puresid.catalog.writer import Writer
@@ -26,28 +26,26 @@ class Catalog(Writer):
     A published SID never moves, and is not given to another item, within an epoch: as long as
     codebooks and parameters stay. Every change is a new generation, which is there whole or not at
     all. An object sees one generation, whatever others publish meanwhile, until it publishes one or
-    `refresh` is called.
+    `refresh` is called. Calls that publish raise `PublishRaceError` where another writer is at work or has published
+    since: nothing is published then; call `refresh` and try again.
 
-    Calls that publish take the folder's lock, and raise `PublishRaceError` where another writer has
-    it or has published since: nothing is published then; call `refresh` and try again.
-
-    May be read by several threads; one at a time may change it.
+    Several threads may read it; one at a time may change it.
 
     Examples
     --------
     >>> import tempfile, numpy as np
     >>> from puresid import Catalog
     >>> folder = tempfile.mkdtemp()
-    >>> levels = [np.array([[0.0], [8.0]]), np.array([[0.0], [1.0]])]
+    >>> levels = [np.array([[0.0], [8.0]]), np.arange(8.0).reshape(8, 1) / 10]
     >>> catalog = Catalog.create(folder, levels)
-    >>> catalog.add(["apple", "pear"], np.array([[8.1], [8.1]])).items.sids.tolist()
+    >>> catalog.add(["apple", "pear"], np.array([[8.0], [8.0]])).items.sids.tolist()
     [[1, 0], [1, 1]]
     >>> len(catalog.remove(["apple"]))
     1
-    >>> catalog.add(["plum"], np.array([[8.1]])).items.sids.tolist()
-    [[0, 0]]
-    >>> catalog.lookup(["pear", "plum"]).tolist(), catalog.resolve([[1, 1], [1, 0]])
-    ([[1, 1], [0, 0]], [['pear'], []])
+    >>> catalog.add(["plum"], np.array([[8.0]])).items.sids.tolist()
+    [[1, 2]]
+    >>> catalog.resolve(catalog.lookup(["pear", "plum"])), catalog.resolve([[1, 0]])
+    ([['pear'], ['plum']], [[]])
     """
 
     @classmethod
@@ -93,7 +91,7 @@ class Catalog(Writer):
         OSError
             It cannot be written.
         """
-        books = as_codebooks(codebooks)
+        books, checked = as_codebooks(codebooks), checked_config(config)
         parameters = Parameters(
             method=method,
             tiers=tiers,
@@ -112,7 +110,7 @@ class Catalog(Writer):
                 parameters=parameters,
                 files=(),
                 epoch=1,
-                config={} if config is None else config,
+                config=checked,
             )
         return cls(loader, manifest, loader.state(manifest))
 
@@ -212,7 +210,7 @@ class Catalog(Writer):
         PrefixLoadWarning
             Prefixes are filled by 0.7 and more.
         """
-        with self._writing(dry_run):
+        with self._writing(config, dry_run) as config:
             added, files = changing.add(
                 self._loader,
                 self._state,
@@ -225,9 +223,9 @@ class Catalog(Writer):
                 threads=threads,
                 progress=progress,
             )
+            if len(added):
+                warn_of_load(added.prefix_loads, stacklevel=2)
             self._publish(files, config)
-        if len(added):
-            warn_of_load(added.prefix_loads, stacklevel=2)
         return added
 
     def remove(
@@ -267,7 +265,7 @@ class Catalog(Writer):
         TypeError, ValueError
             Keys are of another kind.
         """
-        with self._writing(dry_run):
+        with self._writing(config, dry_run) as config:
             removed, files = changing.remove(
                 self._loader, self._state, self.generation, keys, missing=missing, dry_run=dry_run
             )
@@ -306,14 +304,15 @@ class Catalog(Writer):
         Raises
         ------
         CatalogError, CapacityError, PublishRaceError, TypeError, ValueError, OSError
-            As `add`; or a key is not there.
+            As `add`, but vectors that are the same are refused where SIDs are reassigned only; or
+            a key is not there.
 
         Warns
         -----
         PrefixLoadWarning
             As `add`.
         """
-        with self._writing():
+        with self._writing(config) as config:
             updated, loads, files = changing.update(
                 self._loader,
                 self._state,
@@ -325,8 +324,8 @@ class Catalog(Writer):
                 threads=threads,
                 progress=progress,
             )
+            warn_of_load(loads, stacklevel=2)
             self._publish(files, config)
-        warn_of_load(loads, stacklevel=2)
         return updated
 
     def migrate(
@@ -381,7 +380,7 @@ class Catalog(Writer):
         PrefixLoadWarning
             As `add`.
         """
-        with self._writing():
+        with self._writing(config) as config:
             plan = changing.migrate(
                 self._loader,
                 self._state,
@@ -395,6 +394,6 @@ class Catalog(Writer):
                 threads=threads,
                 progress=progress,
             )
+            warn_of_load(plan.loads, stacklevel=2)
             self._begin_epoch(plan.codebooks, plan.parameters, plan.files, config)
-        warn_of_load(plan.loads, stacklevel=2)
         return plan.migrated

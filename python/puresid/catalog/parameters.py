@@ -87,7 +87,7 @@ class Parameters:
             )
 
     def for_codebooks(self, codebooks: Codebooks) -> Parameters:
-        """Return them with the tiers written out, as these codebooks will use them.
+        """Return them with the tiers written out, which `assign` cuts at the codebooks' sizes.
 
         Raises
         ------
@@ -103,8 +103,7 @@ class Parameters:
                 )
         if self.capacity > 1:
             with_slots(codebooks, self.capacity)
-        cut = tuple(tuple(map(min, tier, codebooks.sizes)) for tier in tiers)
-        return dataclasses.replace(self, tiers=cut)
+        return dataclasses.replace(self, tiers=tiers)
 
     @property
     def n_stages(self) -> int:

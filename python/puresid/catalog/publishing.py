@@ -11,6 +11,7 @@ import numpy as np
 from puresid import _core
 from puresid._codebook_files import FORMAT as CODEBOOKS_FORMAT
 from puresid._codebook_files import to_tensors
+from puresid.catalog._sealed import plain
 from puresid.catalog._tensors import lay_out
 from puresid.catalog.changes import Moves, Removals, Updates
 from puresid.catalog.loading import Loader
@@ -23,6 +24,7 @@ from puresid.catalog.state import State
 from puresid.codebooks import Codebooks
 
 __all__ = [
+    "checked_config",
     "counts_of",
     "hash_of_epoch",
     "loads_of",
@@ -122,6 +124,22 @@ def publish(
     )
     loader.store.publish(manifest, parent)
     return manifest
+
+
+def checked_config(config: dict[str, Any] | None) -> dict[str, Any]:
+    """Return a config as a manifest will have it; an empty one for None.
+
+    Raises
+    ------
+    TypeError, ValueError
+        It is no dict of values of JSON.
+    """
+    if config is None:
+        return {}
+    if not isinstance(config, dict):
+        raise TypeError(f"config is of type {type(config).__name__}; a dict is needed")
+    copy: dict[str, Any] = plain(config, "config", depth=1)
+    return copy
 
 
 def counts_of(state: State, files: Sequence[FileEntry], generation: int) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from puresid.catalog.errors import PublishRaceError
 from puresid.catalog.garbage import Collected
 from puresid.catalog.manifest import FileEntry, Manifest
 from puresid.catalog.parameters import Parameters
-from puresid.catalog.publishing import publish
+from puresid.catalog.publishing import checked_config, publish
 from puresid.catalog.snapshot import Snapshot
 from puresid.catalog.state import State
 
@@ -54,10 +54,13 @@ class Writer(Snapshot):
         return self._loader.store.collect_garbage(keep=keep, dry_run=dry_run)
 
     @contextmanager
-    def _writing(self, dry_run: bool = False) -> Iterator[None]:
-        """Hold the lock, and be sure that this is the newest generation."""
+    def _writing(
+        self, config: dict[str, Any] | None, dry_run: bool = False
+    ) -> Iterator[dict[str, Any]]:
+        """Hold the lock, be sure that this is the newest generation, and check the config."""
+        config = checked_config(config)
         if dry_run:
-            yield
+            yield config
             return
         with self._loader.store.locked(wait=False):
             newest = max(self._loader.store.generations(), default=0)
@@ -66,9 +69,9 @@ class Writer(Snapshot):
                     f"generation {newest} of {self.folder} has been published; this is "
                     f"generation {self.generation}: refresh, and try again"
                 )
-            yield
+            yield config
 
-    def _publish(self, files: tuple[FileEntry, ...], config: dict[str, Any] | None) -> None:
+    def _publish(self, files: tuple[FileEntry, ...], config: dict[str, Any]) -> None:
         """Publish the next generation, with these files more; none where there are none."""
         if files:
             self._go_on(
@@ -84,7 +87,7 @@ class Writer(Snapshot):
         codebooks: FileEntry,
         parameters: Parameters,
         files: tuple[FileEntry, ...],
-        config: dict[str, Any] | None,
+        config: dict[str, Any],
     ) -> None:
         """Publish the first generation of the next epoch."""
         self._go_on(codebooks, parameters, files, self.epoch + 1, config)
@@ -95,7 +98,7 @@ class Writer(Snapshot):
         parameters: Parameters,
         files: tuple[FileEntry, ...],
         epoch: int,
-        config: dict[str, Any] | None,
+        config: dict[str, Any],
     ) -> None:
         manifest = publish(
             self._loader,
@@ -104,7 +107,7 @@ class Writer(Snapshot):
             parameters=parameters,
             files=files,
             epoch=epoch,
-            config={} if config is None else config,
+            config=config,
         )
         self._see(manifest, self._loader.state(manifest))
 
