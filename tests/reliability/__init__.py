@@ -5,6 +5,5 @@
 `damage.py` cuts and flips files of each kind that is read. The victims and kinds are in
 `victims.py` and `kinds.py`; those of catalogues in `catalog_victims.py` and `catalog_kinds.py`.
 Catalogues are also killed at random (`catalog_kills.py`), raced for (`races.py`), and taken through
-random histories (`histories.py`) beside a model in plain Python (`catalog_model.py`).
-``python -m tests.reliability`` is the long form of the tests here.
+random histories (`histories.py`) beside a model in plain Python (`catalog_model.py`). ``python -m tests.reliability`` is the long form of the tests here.
 """
