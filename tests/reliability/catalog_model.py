@@ -179,12 +179,14 @@ class Model:
         priority: Sequence[float] | None,
         hashes: Sequence[int],
         *,
-        skip: bool = False,
+        existing: str = "error",
         dry_run: bool = False,
     ) -> Batch:
         """Do as `Catalog.add`; `hashes` are those of the keys, by which equal ones are ordered."""
         self._check_once(keys)
-        if not skip and any(key in self.items for key in keys):
+        there = [row for row, key in enumerate(keys) if key in self.items]
+        same = all(self.items[keys[row]].vector == vectors[row] for row in there)
+        if there and (existing == "error" or (existing == "same" and not same)):
             raise Refused("CatalogError")
         new = [row for row, key in enumerate(keys) if key not in self.items]
         batch = self._place(keys, vectors, _ranked(new, priority, hashes, self.setup.order), new)
@@ -275,16 +277,12 @@ class Model:
         stages = [self.stages[stage] for stage in range(len(self.setup.tiers) + 2)]
         return len(self.items), len(live), len(self.held(self.generation) - live), stages
 
-    def loads(self) -> list[tuple[int, int, int, int]]:
-        """For each length of prefix: room, prefixes, fullest, those filled by 0.7 and more."""
-        held, sizes = self.held(self.generation), self.setup.sizes
-        found = []
-        for length in range(1, max(2, len(sizes))):
-            below = Counter(place[:length] for place in held)
-            room = math.prod(sizes[length:]) * self.setup.capacity
-            near = sum(10 * count >= 7 * room for count in below.values())
-            found.append((room, len(below), max(below.values(), default=0), near))
-        return found
+    def loads(self, length: int) -> tuple[int, int, int, int]:
+        """For prefixes of a length: room, prefixes, fullest, those filled by 0.7 and more."""
+        below = Counter(place[:length] for place in self.held(self.generation))
+        room = math.prod(self.setup.sizes[length:]) * self.setup.capacity
+        near = sum(10 * count >= 7 * room for count in below.values())
+        return room, len(below), max(below.values(), default=0), near
 
     def _check_once(self, keys: Iterable[Key]) -> None:
         if any(count > 1 for count in Counter(keys).values()):

@@ -68,7 +68,13 @@ COMMANDS = {
     "remove": ("remove", "c", "gone.txt", "--missing", "skip"),
     "gc": ("gc", "c", "--keep", "2"),
 }
-COMMAND_IMPORTS = f"{IMPORTS}\nimport puresid, puresid.cli, puresid.catalog.inputs"
+COMMAND_IMPORTS = f"""{IMPORTS}
+import puresid, puresid.cli
+try:
+    import puresid.catalog.inputs
+except ImportError:  # commands came later than calls
+    pass
+"""
 _INPUTS = """
 np.save("new.npy", vectors(0, 9))
 for file, keys in (("new.txt", names(20, 9)), ("gone.txt", names(5, 4))):

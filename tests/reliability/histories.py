@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from puresid.catalog import Catalog, Parameters, PrefixLoadWarning, align
+from puresid.catalog import Catalog, Parameters, PrefixLoadWarning, align, changing
 
 from .catalog_model import Key, Setup
 from .history_chances import random_setup
@@ -21,6 +21,7 @@ from .history_ledger import Ledger, Wrong
 from .history_reads import Reads, rows_of
 
 MEAN, MOST = 25, 200
+EXISTING = getattr(changing, "EXISTING", ("error", "skip"))
 _SCIPY = importlib.util.find_spec("scipy") is not None
 
 
@@ -32,16 +33,19 @@ class History(Reads):
         count = int(self.chance.integers(0, 6 if self.chance.random() < 0.9 else 24))
         there = None if self.chance.random() < 0.15 else False
         given = self.given(self.keys(count, there=there))
-        skip = bool(self.chance.random() < 0.3)
+        existing = str(self.chance.choice(EXISTING))
+        if existing == "same" and self.chance.random() < 0.8:
+            given["vectors"] = [
+                self.model.items[key].vector if key in self.model.items else vector
+                for key, vector in zip(given["keys"], given["vectors"], strict=True)
+            ]
         dry = bool(self.chance.random() < 0.1) and catalog.generation == self.model.generation
-        name = "add, dry run" if dry else "add"
+        name = "add, dry run" if dry else f"add, {existing}"
         answer = self.both(
             name,
             catalog,
-            lambda: self.model.add(**given, skip=skip, dry_run=dry),
-            lambda: catalog.add(
-                **self.passed(given), existing="skip" if skip else "error", dry_run=dry
-            ),
+            lambda: self.model.add(**given, existing=existing, dry_run=dry),
+            lambda: catalog.add(**self.passed(given), existing=existing, dry_run=dry),
         )
         if answer:
             batch, added = answer

@@ -257,10 +257,15 @@ class Reads(Seats):
         if catalog.generation != self.model.generation:
             return
         found = catalog.summary()
-        counts = (found.items, found.sids, found.tombstones, list(found.stages))
-        self.compare("summary", counts, self.model.counts())
-        loads = [(p.room, p.prefixes, p.fullest, p.near_full) for p in found.prefix_loads]
-        self.compare("loads", loads, self.model.loads())
+        said = (found.items, found.sids, found.tombstones, list(found.stages))
+        self.compare("summary", said, self.model.counts())
+        levels = len(self.setup.books)
+        if levels > 1:
+            lengths = [load.tokens for load in found.prefix_loads]
+            self.compare("lengths of prefixes", lengths, list(range(1, levels)))
+        for load in found.prefix_loads:
+            counts = (load.room, load.prefixes, load.fullest, load.near_full)
+            self.compare(f"load of {load.tokens}", counts, self.model.loads(load.tokens))
         self.compare("capacity", found.capacity, self.model.setup.room)
         self.counts["summary"] += 1
         self.counts["summary, load 1"] += found.load == 1
