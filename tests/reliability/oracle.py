@@ -66,11 +66,14 @@ def compare_many(run: Run, program: Path, kind: str, answers: int) -> Compared:
         while found.answers < answers and not found.problems and not run.over:
             # Few are refused, so one round more is seldom needed.
             left = max(1, int(1.1 * (answers - found.answers)))
-            size = min(_AT_ONCE[kind], left)
-            starts = range(first, first + left, size)
-            for part in pool.map(lambda at: compare_core(program, kind, at, size), starts):  # noqa: B023
+            size = _AT_ONCE[kind]
+            shares = [(at, min(size, left - at)) for at in range(0, left, size)]
+            for part in pool.map(
+                lambda share, first=first: compare_core(program, kind, first + share[0], share[1]),
+                shares,
+            ):
                 found.add(part)
-            first = starts[-1] + size
+            first += left
     return found
 
 
