@@ -26,8 +26,8 @@ class Catalog(Writer):
     A published SID never moves, and is not given to another item, within an epoch: as long as
     codebooks and parameters stay. Every change is a new generation, which is there whole or not at
     all. An object sees one generation, whatever others publish meanwhile, until it publishes one or
-    `refresh` is called. Calls that publish raise `PublishRaceError` where another writer is at work or has published
-    since: nothing is published then; call `refresh` and try again.
+    `refresh` is called. Calls that publish raise `PublishRaceError` where another writer is at work
+    or has published since: nothing is published then; call `refresh` and try again.
 
     Several threads may read it; one at a time may change it.
 
