@@ -6,10 +6,10 @@
 #include <array>
 #include <charconv>
 #include <cstdio>
-#include <cstring>
 #include <exception>
 #include <optional>
-#include <string_view>
+#include <string>
+#include <vector>
 
 #include "random.hpp"
 
@@ -98,16 +98,14 @@ void compare(std::size_t number, bool medium, Counts& counts) {
   static_cast<void>(std::fprintf(stderr, "instance %zu: %s\n", number, found.c_str()));
 }
 
-bool parse(const char* text, std::size_t& number) {
-  return std::from_chars(text, text + std::strlen(text), number).ec == std::errc();
+bool parse(const std::string& text, std::size_t& number) {
+  return std::from_chars(text.data(), text.data() + text.size(), number).ec == std::errc();
 }
 
-}  // namespace
-
-int main(int argc, char** argv) {
-  const std::string_view kind = argc == 4 ? argv[1] : "";
+int run(const std::vector<std::string>& arguments) {
+  const std::string kind = arguments.size() == 3 ? arguments[0] : "";
   std::size_t first = 0, count = 0;
-  if ((kind != "tiny" && kind != "medium") || !parse(argv[2], first) || !parse(argv[3], count)) {
+  if ((kind != "tiny" && kind != "medium") || !parse(arguments[1], first) || !parse(arguments[2], count)) {
     static_cast<void>(std::fprintf(stderr, "usage: puresid_oracle tiny|medium FIRST COUNT\n"));
     return 2;
   }
@@ -116,4 +114,15 @@ int main(int argc, char** argv) {
   std::printf("instances=%zu lattices=%zu items=%zu conflicts=%zu refused=%zu differences=%zu\n", counts.instances,
               counts.lattices, counts.items, counts.conflicts, counts.refused, counts.differences);
   return counts.differences == 0 ? 0 : 1;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {  // NOLINT(misc-const-correctness): the signature is the standard's
+  try {
+    return run({argv + 1, argv + argc});
+  } catch (const std::exception& error) {
+    static_cast<void>(std::fprintf(stderr, "%s\n", error.what()));
+    return 3;
+  }
 }

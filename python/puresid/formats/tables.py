@@ -66,12 +66,13 @@ def read_columns(path: Any, key: str, codes: str) -> tuple[Any, Any]:
     pa, parquet = import_pyarrow()
     tokens = read_parquet(path, codes, "tokens")
     try:
-        column = parquet.read_table(path, columns=[key])[key]
-    except KeyError as error:
-        raise ValueError(f"{path} has no column {key!r}") from error
-    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        names = parquet.read_schema(path).names
+        column = parquet.read_table(path, columns=[key])[key] if key in names else None
+    except (pa.ArrowException, KeyError, OSError, UnicodeDecodeError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise CorruptFileError(f"{path}: column {key!r} cannot be read: {reason}") from error
+    if column is None:
+        raise ValueError(f"{path} has no column {key!r}")
     if column.null_count:
         raise ValueError(f"{path}: the column {key!r} has {column.null_count} rows without a value")
     if pa.types.is_integer(column.type):
