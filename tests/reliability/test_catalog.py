@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from puresid.catalog import Catalog, _contents
-from puresid.catalog.state import State
+from puresid.catalog.state import Part, State
 
 from . import catalog_kills, catalog_parts, races
 from .__main__ import main
@@ -108,9 +108,7 @@ class TestHistories:
         return " ".join(run_history(1, n, folder=folder).problem for n in range(12))
 
     def test_a_tombstone_that_is_given_out_again(self, tmp_path, monkeypatch):
-        monkeypatch.setattr(
-            State, "held", lambda self, generation: self.sids(self.live_places()).astype(np.uint32)
-        )
+        monkeypatch.setattr(Part, "held_rows", lambda self, *arguments: self.live_rows())
         assert "the model has" in self.problems(tmp_path)
 
     def test_a_look_up_that_finds_what_was_removed(self, tmp_path, monkeypatch):
