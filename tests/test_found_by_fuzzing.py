@@ -12,7 +12,7 @@ from evaluation_cases import some_results
 from puresid.decoding import SidTrie
 from puresid.evaluation.loaders._reading import read_json_lines, read_json_object
 from puresid.evaluation.results import Results
-from puresid.files import CorruptFileError, read_npy
+from puresid.files import CorruptFileError, read_npy, read_sids
 from puresid.formats import export, import_sids, load_codebooks
 
 
@@ -107,3 +107,9 @@ def test_a_header_of_numpy_of_two_gigabytes(tmp_path):
     path.write_bytes(b"\x93NUMPY\2\0\xff\xff\xff\x7f{'descr': '<f4'")
     with pytest.raises(CorruptFileError, match=r"v\.npy is not a \.npy file"):
         read_npy(path)
+
+
+def test_nan_among_the_labels_of_an_index(tmp_path):
+    (tmp_path / "x.index.json").write_text('{"0": ["<a_1>"], "1": [NaN]}')
+    with pytest.raises(ValueError, match=r'x\.index\.json: "1" has nan at level 0'):
+        read_sids(tmp_path / "x.index.json")

@@ -322,7 +322,12 @@ def _tokens(labels: list[Any], level: int, path: PathLike) -> Array:
 
 
 def _refuse_label(labels: list[Any], label: Any, level: int, path: PathLike) -> NoReturn:
-    row = next(row for row, other in enumerate(labels) if other == label or str(other) == label)
+    # By what it is, too: JSON's NaN equals nothing.
+    row = next(
+        row
+        for row, other in enumerate(labels)
+        if other is label or other == label or str(other) == label
+    )
     letter = string.ascii_lowercase[level]
     raise ValueError(
         f'{path}: "{row}" has {label!r} at level {level}; expected a label such as "<{letter}_0>"'
