@@ -119,7 +119,7 @@ def partial_distances(vector: np.ndarray, books: Books, prefix: Sid) -> np.ndarr
     return squared_distances(rest, books[len(prefix)])
 
 
-def beam_of(partial: Callable[[np.ndarray, Books, Sid], np.ndarray]) -> Callable[..., Iterator[Sid]]:
+def beam_of(partial: Callable[..., np.ndarray]) -> Callable[..., Iterator[Sid]]:
     """Candidates by distortion below the `width` best prefixes; exact, so groups do not matter."""
 
     def beam(vector: np.ndarray, books: Books, width: int) -> Iterator[Sid]:

@@ -1,4 +1,4 @@
-"""`method="beam"`: candidates by distortion, held against the twins and against what it promises."""
+"""`method="beam"`: candidates by distortion, against the twins and what it promises."""
 
 import hashlib
 from typing import Any
