@@ -152,27 +152,39 @@ void BeamSearch::measure() {
   std::sort(found_.begin(), found_.end());
 }
 
-// Turns to the next group of leaves; false where there is none.
-bool BeamSearch::next_group(Worker& worker) {
+// Whether a leaf below a prefix that was kept is not known to be gone.
+bool BeamSearch::any_open(Refusals& refusals) const {
+  return std::any_of(kept_.begin(), kept_.end(),
+                     [&](const Partial& prefix) { return !refusals.below(prefix.key).all_refused(); });
+}
+
+bool BeamSearch::is_refused(SidKey key, Refusals& refusals) const {
+  const SidLayout& layout = codebooks_.layout();
+  return refusals.below(layout.prefix(key, last())).refused(layout.token(key, last()));
+}
+
+// Turns to the next group of leaves, of which it keeps those not known to be gone; false where there is none.
+bool BeamSearch::next_group(Refusals& refusals, Worker& worker) {
+  if (!done_ && groups_ == 0) search(worker);
+  done_ = done_ || !any_open(refusals);
   if (done_) return false;
-  if (groups_ == 0) search(worker);
   extend(last(), end_, worker);
   done_ = found_.size() < widths_[last()] || ++groups_ == kMostGroups;
   at_ = 0;
   if (found_.empty()) return false;
   end_ = found_.back();
+  std::erase_if(found_, [&](const Partial& leaf) { return is_refused(leaf.key, refusals); });
   measure();
   return true;
 }
 
 bool BeamSearch::next(SidKey& key, Refusals& refusals, Worker& worker) {
-  const SidLayout& layout = codebooks_.layout();
   do {
     while (at_ < found_.size()) {
       key = found_[at_++].key;
-      if (!refusals.below(layout.prefix(key, last())).refused(layout.token(key, last()))) return true;
+      if (!is_refused(key, refusals)) return true;
     }
-  } while (next_group(worker));
+  } while (next_group(refusals, worker));
   return false;
 }
 

@@ -9,8 +9,8 @@
 // computed from x - c, decide within a group.
 // In a product space nothing is lost by keeping few: what is kept is the least there is.
 // Cost: the greedy path's scores, made together for a block of rows; O(K_l * L) for each partial SID kept before the
-// last level, in a tree O(K_l * D), the last level's again for each group; O(L * D) for each leaf of a group.
-// For spaces whose residuals are not scaled. Thread safety: one object per thread.
+// last level, in a tree O(K_l * D), the last level's again for each group; O(L * D) for each leaf of a group that is
+// not known to be gone. For spaces whose residuals are not scaled. Thread safety: one object per thread.
 #pragma once
 
 #include <limits>
@@ -48,7 +48,9 @@ class BeamSearch {
   static constexpr Partial kBeforeAll = {-std::numeric_limits<double>::infinity(), 0};
 
   [[nodiscard]] std::size_t last() const noexcept { return widths_.size() - 1; }
-  [[nodiscard]] bool next_group(Worker& worker);
+  [[nodiscard]] bool any_open(Refusals& refusals) const;
+  [[nodiscard]] bool is_refused(SidKey key, Refusals& refusals) const;
+  [[nodiscard]] bool next_group(Refusals& refusals, Worker& worker);
   void search(Worker& worker);
   void extend(std::size_t level, const Partial& after, Worker& worker);
   void take(std::size_t level, const Partial& prefix, const Partial& after);
