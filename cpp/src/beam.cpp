@@ -53,7 +53,6 @@ void BeamSearch::start(std::size_t row) {
   found_.clear();
   at_ = 0;
   groups_ = 0;
-  end_ = kBeforeAll;
   done_ = false;
 }
 
@@ -79,12 +78,12 @@ const float* BeamSearch::scores(std::size_t level, SidKey path) {
   return from;
 }
 
-// Keeps the least of those found; none after them is wanted then.
-void BeamSearch::keep_least(std::size_t width) {
-  if (found_.size() < width) return;
-  const auto last_kept = found_.begin() + static_cast<std::ptrdiff_t>(width - 1);
+// Keeps as many as are wanted of those found; none after them is wanted then.
+void BeamSearch::keep_least() {
+  if (found_.size() < wanted_) return;
+  const auto last_kept = found_.begin() + static_cast<std::ptrdiff_t>(wanted_ - 1);
   std::nth_element(found_.begin(), last_kept, found_.end());
-  found_.resize(width);
+  found_.resize(wanted_);
   bound_ = found_.back();
 }
 
@@ -93,7 +92,7 @@ void BeamSearch::take(std::size_t level, const Partial& prefix, const Partial& a
   constexpr std::size_t kStep = 16;  // a look at so many scores costs little more than at one
   const float* scores = this->scores(level, prefix.key);
   const double before = codebooks_.space().one_codebook_a_level() ? prefix.cost : 0;
-  const std::size_t size = codebooks_[level].size(), width = widths_[level], room = std::max(2 * width, width + 64);
+  const std::size_t size = codebooks_[level].size(), room = std::max(2 * wanted_, wanted_ + 64);
   float highest = highest_score(bound_.cost, before);
   for (std::size_t first = 0; first < size; first += kStep) {
     const std::size_t end = std::min(first + kStep, size);
@@ -107,21 +106,22 @@ void BeamSearch::take(std::size_t level, const Partial& prefix, const Partial& a
       if (after < longer && longer < bound_) found_.push_back(longer);
     }
     if (found_.size() < room) continue;
-    keep_least(width);
+    keep_least();
     highest = highest_score(bound_.cost, before);
   }
 }
 
-// Finds the least partial SIDs of `level` that come after `after`, below those kept.
-void BeamSearch::extend(std::size_t level, const Partial& after, Worker& worker) {
+// Finds the first `wanted` partial SIDs of `level` that come after `after`, below those kept.
+void BeamSearch::extend(std::size_t level, const Partial& after, std::size_t wanted, Worker& worker) {
   found_.clear();
+  wanted_ = wanted;
   bound_ = {kInfinity, ~SidKey{0}};
   std::size_t prefixes = 0;
   for (const Partial& prefix : kept_) {
     if (++prefixes % 16 == 0) worker.poll();
     take(level, prefix, after);
   }
-  keep_least(widths_[level]);
+  keep_least();
   std::sort(found_.begin(), found_.end());
 }
 
@@ -129,7 +129,7 @@ void BeamSearch::extend(std::size_t level, const Partial& after, Worker& worker)
 void BeamSearch::search(Worker& worker) {
   kept_.assign(1, Partial{0, 0});
   for (std::size_t level = 0; level < last(); ++level) {
-    extend(level, kBeforeAll, worker);
+    extend(level, kBeforeAll, widths_[level], worker);
     kept_.swap(found_);
   }
 }
@@ -163,16 +163,29 @@ bool BeamSearch::is_refused(SidKey key, Refusals& refusals) const {
   return refusals.below(layout.prefix(key, last())).refused(layout.token(key, last()));
 }
 
+// Finds the leaves of the first group, or, for the few items that need more, those of all others at once.
+void BeamSearch::find_leaves(Refusals& refusals, Worker& worker) {
+  const Partial after = groups_ == 0 ? kBeforeAll : leaves_.back();
+  found_.clear();
+  if (any_open(refusals)) {
+    extend(last(), after, widths_[last()] * (groups_ == 0 ? 1 : kMostGroups - 1), worker);
+  }
+  leaves_.swap(found_);
+  next_leaf_ = 0;
+}
+
 // Turns to the next group of leaves, of which it keeps those not known to be gone; false where there is none.
 bool BeamSearch::next_group(Refusals& refusals, Worker& worker) {
-  if (!done_ && groups_ == 0) search(worker);
-  done_ = done_ || !any_open(refusals);
   if (done_) return false;
-  extend(last(), end_, worker);
-  done_ = found_.size() < widths_[last()] || ++groups_ == kMostGroups;
+  if (groups_ == 0) search(worker);
+  if (groups_ <= 1) find_leaves(refusals, worker);
+  const std::size_t width = widths_[last()], end = std::min(next_leaf_ + width, leaves_.size());
+  const auto at = [&](std::size_t leaf) { return leaves_.begin() + static_cast<std::ptrdiff_t>(leaf); };
+  found_.assign(at(next_leaf_), at(end));
+  next_leaf_ = end;
+  done_ = found_.size() < width || ++groups_ == kMostGroups;
   at_ = 0;
   if (found_.empty()) return false;
-  end_ = found_.back();
   std::erase_if(found_, [&](const Partial& leaf) { return is_refused(leaf.key, refusals); });
   measure();
   return true;

@@ -66,7 +66,7 @@ TEST_CASE("a wide beam meets every SID once, in ascending order of distortion wh
     for (int level = 0; level < 3; ++level) levels.push_back(testing::random_vectors(random, Values::lattice, 5, 3));
     const auto vector = testing::random_vectors(random, Values::lattice, 1, 3)[0];
     const reference::Spaced spaced(levels);
-    for (const std::size_t width : {25, 125, 4096}) {  // in groups or at once
+    for (const std::size_t width : {25, 125, 1024}) {  // in groups or at once
       const auto candidates = testing::core_candidates(beam_input(levels, width), vector, 126, {});
       REQUIRE(candidates.size() == 125);
       CHECK(std::set<Sid>(candidates.begin(), candidates.end()).size() == 125);
@@ -119,7 +119,7 @@ TEST_CASE("in a product space a narrow beam gives what a wide one gives first") 
   for (int repeat = 0; repeat < 20; ++repeat) {
     const Space space{SpaceKind::product};
     const auto levels = testing::random_levels(random, Values::lattice, {3, 7, 3, 1, 1, space});
-    const auto wide = beam_input(levels, 4096, space);
+    const auto wide = beam_input(levels, 1024, space);
     const auto vector = testing::random_vectors(random, Values::lattice, 1, reference::spaced(wide).dim())[0];
     auto narrow = twin_candidates(vector, beam_input(levels, 5, space));
     const auto all = twin_candidates(vector, wide);
@@ -154,9 +154,9 @@ TEST_CASE("equal items in a crowd, more than a beam serves, go to completion wha
 TEST_CASE("a width of none or too many, and scaled residuals, are refused") {
   auto input = beam_input({{{0}, {1}}}, 0);
   input.vectors = {{0}};
-  CHECK_THROWS_WITH_AS(testing::run_core(input, {}), "width is 0; it must be from 1 to 4096", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(testing::run_core(input, {}), "width is 0; it must be from 1 to 1024", std::invalid_argument);
   input.width = BeamSearch::kMostWidth + 1;
-  CHECK_THROWS_WITH_AS(testing::run_core(input, {}), "width is 4097; it must be from 1 to 4096", std::invalid_argument);
+  CHECK_THROWS_WITH_AS(testing::run_core(input, {}), "width is 1025; it must be from 1 to 1024", std::invalid_argument);
   input.width = BeamSearch::kMostWidth;
   CHECK(testing::disagreement(input, {}) == "");
   input.space.scaling = Scaling::kept;

@@ -9,8 +9,8 @@
 // computed from x - c, decide within a group.
 // In a product space nothing is lost by keeping few: what is kept is the least there is.
 // Cost: the greedy path's scores, made together for a block of rows; O(K_l * L) for each partial SID kept before the
-// last level, in a tree O(K_l * D), the last level's again for each group; O(L * D) for each leaf of a group that is
-// not known to be gone. For spaces whose residuals are not scaled. Thread safety: one object per thread.
+// last level, in a tree O(K_l * D), the last level's again where one group is not enough; O(L * D) for each leaf of a
+// group that is not known to be gone. For spaces whose residuals are not scaled. Thread safety: one object per thread.
 #pragma once
 
 #include <limits>
@@ -26,7 +26,7 @@ namespace puresid {
 
 class BeamSearch {
  public:
-  static constexpr std::size_t kMostGroups = 16, kMostWidth = 4096;
+  static constexpr std::size_t kMostGroups = 16, kMostWidth = 1024;
 
   // As EcmSearch: same calls, same meaning, but for `widths`: that of a level is at most the number of its partial
   // SIDs.
@@ -52,9 +52,10 @@ class BeamSearch {
   [[nodiscard]] bool is_refused(SidKey key, Refusals& refusals) const;
   [[nodiscard]] bool next_group(Refusals& refusals, Worker& worker);
   void search(Worker& worker);
-  void extend(std::size_t level, const Partial& after, Worker& worker);
+  void find_leaves(Refusals& refusals, Worker& worker);
+  void extend(std::size_t level, const Partial& after, std::size_t wanted, Worker& worker);
   void take(std::size_t level, const Partial& prefix, const Partial& after);
-  void keep_least(std::size_t width);
+  void keep_least();
   void measure();
   [[nodiscard]] const float* scores(std::size_t level, SidKey path);
 
@@ -69,8 +70,10 @@ class BeamSearch {
   std::vector<SidKey> nearest_;     // [row]
   std::vector<Partial> kept_;       // before the level at hand, in order
   std::vector<Partial> found_;      // of the level at hand; at the end a group of leaves
+  std::size_t wanted_ = 0;          // how many of them at most
   Partial bound_ = kBeforeAll;      // none after it is wanted
-  Partial end_ = kBeforeAll;        // the last of the groups so far
+  std::vector<Partial> leaves_;     // of the groups from one on, by cost
+  std::size_t next_leaf_ = 0;       // the first of the group to come
   std::size_t groups_ = 0, at_ = 0;
   bool done_ = true;  // no group is left
 };
