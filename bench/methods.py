@@ -44,7 +44,9 @@ class Method:
     """Whether the method promises that every SID is unique; then the run fails where one is not."""
 
 
-def _ours(method: Literal["nearest", "ecm", "rrs", "suffix"]) -> Callable[[Problem], Prepared]:
+def _ours(
+    method: Literal["nearest", "ecm", "rrs", "beam", "suffix"],
+) -> Callable[[Problem], Prepared]:
     def prepare(problem: Problem) -> Prepared:
         def run() -> puresid.Assignment:
             return puresid.assign(
@@ -132,6 +134,7 @@ METHODS = {
         Method("nearest", "puresid nearest", _ours("nearest")),
         Method("ecm", "puresid ECM", _ours("ecm"), unique=True),
         Method("rrs", "puresid RRS", _ours("rrs"), unique=True),
+        Method("beam", "puresid beam", _ours("beam"), unique=True),
         Method("suffix", "puresid counter token", _ours("suffix"), unique=True),
         Method("faiss", "faiss nearest, beam 1", _faiss, against="nearest"),
         Method(

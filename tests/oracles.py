@@ -14,7 +14,7 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -113,6 +113,32 @@ def rrs_candidates(vector: np.ndarray, books: Books, widths: Sequence[int]) -> I
             yield (int(token), *rest)
 
 
+def partial_distances(vector: np.ndarray, books: Books, prefix: Sid) -> np.ndarray:
+    """Of each token after a prefix: how far the vector is from what both make of it."""
+    rest = vector - sum(book[token] for book, token in zip(books, prefix, strict=False))
+    return squared_distances(rest, books[len(prefix)])
+
+
+def beam_of(partial: Callable[..., np.ndarray]) -> Callable[..., Iterator[Sid]]:
+    """Candidates by distortion below the `width` best prefixes; exact, so groups do not matter."""
+
+    def beam(vector: np.ndarray, books: Books, width: int) -> Iterator[Sid]:
+        prefixes: list[Sid] = [()]
+        for _ in books:
+            longer = [
+                (distance, (*prefix, token))
+                for prefix in prefixes[:width]
+                for token, distance in enumerate(partial(vector, books, prefix).tolist())
+            ]
+            prefixes = [sid for _, sid in sorted(longer)]
+        yield from prefixes[: 16 * width]
+
+    return beam
+
+
+beam_candidates = beam_of(partial_distances)
+
+
 def completion_walk(vector: np.ndarray, books: Books, used: Counter[Sid]) -> Sid:
     """One walk down: at each level the nearest codeword under which a free SID remains."""
     prefix: Sid = ()
@@ -133,11 +159,14 @@ class Rules:
     greedy_path: Callable[..., tuple[Sid, list[np.ndarray]]]
     ecm: Callable[..., Iterator[Sid]]
     rrs: Callable[..., Iterator[Sid]]
+    beam: Callable[..., Iterator[Sid]]
     completion_walk: Callable[..., Sid]
     distortion_of: Callable[..., float]
 
 
-RESIDUAL = Rules(greedy_path, ecm_candidates, rrs_candidates, completion_walk, distortion_of)
+RESIDUAL = Rules(
+    greedy_path, ecm_candidates, rrs_candidates, beam_candidates, completion_walk, distortion_of
+)
 
 
 def count_prefixes(sids: set[Sid]) -> Counter[Sid]:
@@ -150,6 +179,7 @@ def assign(
     method: str = "ecm",
     *,
     tiers: Tiers | None = None,
+    width: int = 64,
     complete: bool = True,
     priority: Sequence[float] | np.ndarray | None = None,
     taken: np.ndarray | None = None,
@@ -157,11 +187,12 @@ def assign(
     rules: Rules = RESIDUAL,
 ) -> Expected:
     n, n_levels = len(vectors), len(books)
-    tiers = default_tiers(n_levels) if tiers is None else tiers
+    wide: Sequence[Any] = default_tiers(n_levels) if tiers is None else tiers
+    wide = [width] if method == "beam" else wide
     limit = np.inf if max_distortion is None else max_distortion
     used = set() if taken is None else {tuple(int(t) for t in sid) for sid in taken}
     sids = [rules.greedy_path(vector, books)[0] for vector in vectors]
-    candidates = {"ecm": rules.ecm, "rrs": rules.rrs}
+    candidates = {"ecm": rules.ecm, "rrs": rules.rrs, "beam": rules.beam}
     stages = [-1] * n
     left = []
     for row in priority_order(n, priority):
@@ -171,7 +202,7 @@ def assign(
             stages[row] = 0
             used.add(sids[row])
 
-    for stage, widths in enumerate(tiers if method in candidates else (), start=1):
+    for stage, widths in enumerate(wide if method in candidates else (), start=1):
         for row in left:
             for sid in candidates[method](vectors[row], books, widths):
                 if sid not in used and rules.distortion_of(vectors[row], sid, books) <= limit:
@@ -184,7 +215,7 @@ def assign(
         counts = count_prefixes(used)
         for row in left:
             sids[row] = rules.completion_walk(vectors[row], books, counts)
-            stages[row] = len(tiers) + 1
+            stages[row] = len(wide) + 1
             counts.update(count_prefixes({sids[row]}))
     return _expected(vectors, books, sids, stages, rules)
 
@@ -220,9 +251,13 @@ def preferences(vector: np.ndarray, books: Books, method: str, widths: Sequence[
     """The candidates of one item, found by sorting every SID there is by what the contract orders.
 
     ECM: by cost, then by the ranks. RRS: by the ranks alone, where a rank depends on the path; the
-    leaves of a depth-first walk come in lexicographic order of their ranks.
+    leaves of a depth-first walk come in lexicographic order of their ranks. Beam: by distortion,
+    then by the tokens, which is all where it is so wide that it loses none.
     """
-    keyed = []
+    keyed: list[tuple[Any, Sid]] = []
+    if method == "beam":
+        every = itertools.product(*(range(len(book)) for book in books))
+        return sorted(every, key=lambda sid: (distortion_of(vector, sid, books), sid))
     for sid in itertools.product(*(range(len(book)) for book in books)):
         path = greedy_path(vector, books)[0] if method == "ecm" else sid
         residual = [int(x) for x in vector]
@@ -254,6 +289,7 @@ def violations(
 ) -> list[str]:
     """Where a finished answer breaks the contract; empty for the one answer that does not."""
     tiers = default_tiers(len(books)) if tiers is None else tiers
+    tiers = tiers if method != "beam" else [[]]  # one, of all that there is
     limit = np.inf if max_distortion is None else max_distortion
     sizes = [len(book) for book in books]
     answer = [tuple(sid) for sid in np.asarray(sids).tolist()]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from oracles import Books, Rules, Sid, nearest_first, squared_distances
+from oracles import Books, Rules, Sid, beam_of, nearest_first, squared_distances
 
 Distances = Callable[[np.ndarray, Books, Sid], np.ndarray]
 
@@ -82,7 +82,15 @@ def rules_of(distances: Distances, distortion: Callable[..., float]) -> Rules:
             prefix = (*prefix, next(t for t in ranked if used[(*prefix, t)] < room))
         return prefix
 
-    return Rules(greedy_path, ecm, rrs, completion_walk, distortion)
+    def partial(vector: np.ndarray, books: Books, prefix: Sid) -> np.ndarray:
+        """Of a tree a prefix is as far as its last codeword; of a product its columns add up."""
+        met = distances(vector, books, prefix)
+        if books[0].ndim == books[-1].ndim:
+            for level, token in enumerate(prefix):
+                met = met + distances(vector, books, prefix[:level])[token]
+        return met
+
+    return Rules(greedy_path, ecm, rrs, beam_of(partial), completion_walk, distortion)
 
 
 TREE = rules_of(tree_distances, tree_distortion)

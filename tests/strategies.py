@@ -129,4 +129,5 @@ def tier_options(sizes: list[int]) -> st.SearchStrategy[tuple[tuple[int, ...], .
 
 
 methods = st.sampled_from(["ecm", "rrs"])
+searches = st.sampled_from(["ecm", "rrs", "beam"])  # where there are no tiers
 threads = st.integers(1, 3)

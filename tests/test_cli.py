@@ -124,6 +124,7 @@ class TestAssign:
         ("words", "options"),
         [
             (("--method", "rrs"), {"method": "rrs"}),
+            (("--method", "beam", "--width", "3"), {"method": "beam", "width": 3}),
             (("--method", "nearest"), {"method": "nearest"}),
             (("--method", "suffix"), {"method": "suffix"}),
             (("--tiers", "1,1,2;2,2,4"), {"tiers": ((1, 1, 2), (2, 2, 4))}),

@@ -20,7 +20,7 @@ def whole_vectors(n: int = 8) -> np.ndarray:
     return np.random.default_rng(1).integers(-4, 5, (n, DIM)).astype(np.float32)
 
 
-ALL_METHODS = pytest.mark.parametrize("method", ["ecm", "rrs", "nearest", "suffix"])
+ALL_METHODS = pytest.mark.parametrize("method", ["ecm", "rrs", "beam", "nearest", "suffix"])
 
 
 # --- vectors: exact results -----------------------------------------------------------------------
@@ -302,7 +302,7 @@ def test_priority_that_cannot_be_ordered(dtype):
 
 
 def test_unknown_method():
-    with pytest.raises(ValueError, match=r"method.*'faiss'.*ecm.*rrs.*nearest.*suffix"):
+    with pytest.raises(ValueError, match=r"method.*'faiss'.*ecm.*rrs.*beam.*nearest.*suffix"):
         puresid.assign(whole_vectors(), books(), "faiss")
 
 

@@ -10,6 +10,7 @@ from strategies import (
     float_instances,
     lattice_instances,
     methods,
+    searches,
     threads,
     tier_options,
 )
@@ -41,7 +42,7 @@ def test_unique_in_range_and_never_a_published_one(instance, method, threads, da
     assert result.method == method
 
 
-@given(any_instance, methods, st.data())
+@given(any_instance, searches, st.data())
 def test_a_row_is_its_priority_and_not_its_place(instance, method, data):
     n = len(instance.vectors)
     priority = np.array(data.draw(st.permutations(range(n))))
@@ -56,7 +57,7 @@ def test_a_row_is_its_priority_and_not_its_place(instance, method, data):
     np.testing.assert_array_equal(after.distortion, before.distortion[moved])
 
 
-@given(lattice_instances(taken=False) | float_instances(), methods, st.data())
+@given(lattice_instances(taken=False) | float_instances(), searches, st.data())
 def test_additions_move_nothing_that_is_published(instance, method, data):
     """The nightly job: yesterday's items keep their SIDs, today's items get new ones."""
     n = len(instance.vectors)
@@ -73,7 +74,7 @@ def test_additions_move_nothing_that_is_published(instance, method, data):
     np.testing.assert_array_equal(whole.stages[:cut] == 0, nearest.stages == 0)
 
 
-@given(any_instance, methods)
+@given(any_instance, searches)
 def test_stages_agree_with_the_sids(instance, method):
     options = instance.options
     result = puresid.assign(instance.vectors, instance.books, method, **options)
@@ -135,7 +136,7 @@ def test_suffix_is_unique(instance, data):
     assert (result.stages == 0).all()
 
 
-@given(float_instances(), methods, st.integers(-8, 8))
+@given(float_instances(), searches, st.integers(-8, 8))
 def test_a_power_of_two_changes_nothing_but_the_scale(instance, method, power):
     """Scaling by a power of two is exact, so every comparison comes out the same."""
     factor = np.float32(2.0**power)
@@ -148,7 +149,7 @@ def test_a_power_of_two_changes_nothing_but_the_scale(instance, method, power):
     np.testing.assert_array_equal(after.distortion, factor * factor * before.distortion)
 
 
-@given(any_instance, methods)
+@given(any_instance, searches)
 def test_the_summary_adds_up(instance, method):
     result = puresid.assign(instance.vectors, instance.books, method, **instance.options)
     summary = result.summary()

@@ -224,6 +224,7 @@ def test_the_core_refuses_what_does_not_fit():
         "scaling": "none",
         "method": "ecm",
         "tiers": None,
+        "width": 64,
         "complete": True,
         "priority": None,
         "taken": None,
@@ -232,6 +233,12 @@ def test_the_core_refuses_what_does_not_fit():
         "simd": None,
         "progress": None,
     }
+    with pytest.raises(ValueError, match=r"method is 'best'; it must be one of .*'rrs', 'beam'"):
+        core.Assigner(4, books().levels, **{**options, "method": "best"})
+    with pytest.raises(ValueError, match="width is 0; it must be from 1 to 1024"):
+        core.Assigner(4, books().levels, **{**options, "method": "beam", "width": 0})
+    with pytest.raises(ValueError, match=r"residuals at length 1 \(cosine\).*not for these"):
+        core.Assigner(4, books().levels, **{**options, "method": "beam", "scaling": "compared"})
     assigner = core.Assigner(4, books().levels, **options)
     with pytest.raises(ValueError, match="more than the 4 rows that were promised"):
         assigner.add(np.zeros((5, DIM), np.float32))

@@ -16,9 +16,10 @@ namespace {
 Method parse_method(const std::string& name) {
   if (name == "ecm") return Method::ecm;
   if (name == "rrs") return Method::rrs;
+  if (name == "beam") return Method::beam;
   if (name == "nearest") return Method::nearest;
   if (name == "suffix") return Method::suffix;
-  throw py::value_error("method is '" + name + "'; it must be one of 'ecm', 'rrs', 'nearest', 'suffix'");
+  throw py::value_error("method is '" + name + "'; it must be one of 'ecm', 'rrs', 'beam', 'nearest', 'suffix'");
 }
 
 Space parse_space(const std::string& kind, const std::string& scaling) {
@@ -66,7 +67,7 @@ class BoundAssigner {
  public:
   BoundAssigner(py::ssize_t rows, std::vector<py::array> codebooks, const std::string& space,
                 const std::string& scaling, const std::string& method,
-                std::optional<std::vector<std::vector<std::size_t>>> tiers, bool complete,
+                std::optional<std::vector<std::vector<std::size_t>>> tiers, std::size_t width, bool complete,
                 std::optional<py::array> priority, std::optional<py::array> taken, double max_distortion, int threads,
                 std::optional<std::string> simd, py::object progress)
       : arrays_(std::move(codebooks)),
@@ -87,6 +88,7 @@ class BoundAssigner {
                 span_of(stages_), span_of(distortion_), span_of(counter_)} {
     options_.method = parse_method(method);
     options_.tiers = tiers ? std::move(*tiers) : default_tiers(books_.levels());
+    options_.width = width;
     options_.complete = complete;
     options_.max_distortion = max_distortion;
     if (priority_) {
@@ -145,10 +147,10 @@ class BoundAssigner {
 void register_assign(py::module_& module) {
   py::class_<BoundAssigner>(module, "Assigner", "assign() in steps: add() every piece of the vectors, then resolve()")
       .def(py::init<py::ssize_t, std::vector<py::array>, const std::string&, const std::string&, const std::string&,
-                    std::optional<std::vector<std::vector<std::size_t>>>, bool, std::optional<py::array>,
+                    std::optional<std::vector<std::vector<std::size_t>>>, std::size_t, bool, std::optional<py::array>,
                     std::optional<py::array>, double, int, std::optional<std::string>, py::object>(),
            py::arg("rows"), py::arg("codebooks").noconvert(), py::kw_only(), py::arg("space"), py::arg("scaling"),
-           py::arg("method"), py::arg("tiers"), py::arg("complete"), py::arg("priority").noconvert(),
+           py::arg("method"), py::arg("tiers"), py::arg("width"), py::arg("complete"), py::arg("priority").noconvert(),
            py::arg("taken").noconvert(), py::arg("max_distortion"), py::arg("threads"), py::arg("simd"),
            py::arg("progress"))
       .def("add", &BoundAssigner::add, py::arg("vectors").noconvert())

@@ -25,8 +25,9 @@ reference::Input decode(Bytes& bytes) {
   const std::size_t n_levels = bytes.between(1, 4), dim = bytes.between(1, 3), rows = bytes.between(0, 10);
   const bool lattice = bytes.flag();
   constexpr reference::Method kMethods[] = {reference::Method::ecm, reference::Method::rrs, reference::Method::nearest,
-                                            reference::Method::suffix};
-  input.method = kMethods[bytes.between(0, 3)];
+                                            reference::Method::suffix, reference::Method::beam};
+  input.method = kMethods[bytes.between(0, 4)];
+  input.width = bytes.between(1, 9);
   input.complete = bytes.flag();
   constexpr puresid::Space kSpaces[] = {{},
                                         {puresid::SpaceKind::tree},
@@ -34,6 +35,8 @@ reference::Input decode(Bytes& bytes) {
                                         {puresid::SpaceKind::residual, puresid::Scaling::compared},
                                         {puresid::SpaceKind::residual, puresid::Scaling::kept}};
   input.space = kSpaces[bytes.between(0, 4)];
+  const bool scaled = input.space.scaling != puresid::Scaling::none;
+  if (scaled && input.method == reference::Method::beam) input.space = {};  // refused
   const bool tree = input.space.kind == puresid::SpaceKind::tree;
   for (std::size_t level = 0; level < n_levels; ++level) {
     const std::size_t above = tree && level > 0 ? input.levels.back().size() : 1;

@@ -1,34 +1,14 @@
 // assign(), one item after the other: nearest, tiers, completion, with one std::set of used SIDs.
 #pragma once
 
-#include <cstdint>
-#include <limits>
 #include <set>
 
+#include "candidates.hpp"
 #include "completion.hpp"
-#include "ecm.hpp"
 #include "matching.hpp"
-#include "nearest.hpp"
-#include "rrs.hpp"
 #include "suffix.hpp"
 
 namespace puresid::reference {
-
-enum class Method { ecm, rrs, nearest, suffix };
-
-struct Input {
-  std::vector<Vector> vectors;
-  Levels levels;
-  Space space = {};
-  Method method = Method::ecm;
-  std::vector<Widths> tiers;
-  bool complete = true;
-  std::vector<double> priority;  // or empty
-  std::vector<Sid> taken;
-  double max_distortion = std::numeric_limits<double>::infinity();
-};
-
-inline Spaced spaced(const Input& input) { return {input.levels, input.space}; }
 
 struct Output {
   std::vector<Sid> sids;
@@ -46,26 +26,17 @@ inline std::vector<std::size_t> priority_order(const Input& input) {
   return rows;
 }
 
-inline std::vector<Sid> candidates(const Input& input, std::size_t row, const Widths& widths) {
-  std::vector<Sid> sids = input.method == Method::ecm ? ecm_candidates(input.vectors[row], spaced(input), widths)
-                                                      : rrs_candidates(input.vectors[row], spaced(input), widths);
-  std::erase_if(sids, [&](const Sid& sid) {
-    return static_cast<double>(distortion(input.vectors[row], spaced(input), sid)) > input.max_distortion;
-  });
-  return sids;
-}
-
 // Stages 0, tiers and completion; `output` holds the nearest SIDs already.
 inline void resolve(const Input& input, std::set<Sid>& used, Output& output) {
   const std::vector<std::size_t> order = priority_order(input);
   for (const std::size_t row : order) output.stages[row] = used.insert(output.sids[row]).second ? 0 : -1;
   if (input.method == Method::nearest) return;
-  for (std::size_t tier = 0; tier <= input.tiers.size(); ++tier) {
-    if (tier == input.tiers.size() && !input.complete) return;
+  for (std::size_t tier = 0; tier <= n_tiers(input); ++tier) {
+    if (tier == n_tiers(input) && !input.complete) return;
     for (const std::size_t row : order) {
       if (output.stages[row] != -1) continue;
-      const std::vector<Sid> choices = tier < input.tiers.size()
-                                           ? candidates(input, row, input.tiers[tier])
+      const std::vector<Sid> choices = tier < n_tiers(input)
+                                           ? candidates(input, row, tier)
                                            : std::vector<Sid>{complete(input.vectors[row], spaced(input), used)};
       const std::optional<Sid> choice = take_first_free(choices, used);
       if (!choice) continue;

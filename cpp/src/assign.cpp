@@ -8,6 +8,7 @@
 
 #include "nearest.hpp"
 #include "order.hpp"
+#include "puresid/beam.hpp"
 #include "puresid/completion.hpp"
 #include "puresid/ecm.hpp"
 #include "puresid/matching.hpp"
@@ -16,6 +17,7 @@
 #include "puresid/tree_ecm.hpp"
 #include "suffix.hpp"
 #include "taken.hpp"
+#include "tiers.hpp"
 
 namespace puresid {
 namespace {
@@ -39,27 +41,6 @@ std::size_t settle_taken(const MatrixView<const Token>& taken, const SidLayout& 
                  worker.advance(end - begin);
                });
   return distinct;
-}
-
-std::vector<Widths> checked_tiers(const AssignOptions& options, const SidLayout& layout) {
-  std::vector<Widths> tiers = options.tiers;
-  if (tiers.size() > 125) {
-    throw std::invalid_argument("tiers has " + std::to_string(tiers.size()) + " entries; at most 125 are possible");
-  }
-  for (std::size_t tier = 0; tier < tiers.size(); ++tier) {
-    const std::string place = "tiers[" + std::to_string(tier) + "]";
-    if (tiers[tier].size() != layout.levels()) {
-      throw std::invalid_argument(place + " has " + std::to_string(tiers[tier].size()) + " entries; codebooks has " +
-                                  std::to_string(layout.levels()) + " levels");
-    }
-    for (std::size_t level = 0; level < layout.levels(); ++level) {
-      if (tiers[tier][level] == 0) {
-        throw std::invalid_argument(place + "[" + std::to_string(level) + "] is 0; at least 1 is needed");
-      }
-      tiers[tier][level] = std::min(tiers[tier][level], layout.size(level));
-    }
-  }
-  return tiers;
 }
 
 void check_dimension(const Vectors& vectors, const Codebooks& codebooks) {
@@ -89,6 +70,7 @@ void check_arguments(std::size_t rows, const Codebooks& codebooks, const AssignO
   if (!(options.max_distortion >= 0)) {
     throw std::invalid_argument("max_distortion is " + std::to_string(options.max_distortion) + "; it must be >= 0");
   }
+  if (options.method == Method::beam) check_beam(codebooks, options.width);
   const std::size_t columns = codebooks.levels() + (options.method == Method::suffix ? 1 : 0);
   if (options.taken.rows() > 0 && options.taken.cols() != columns) {
     throw std::invalid_argument("taken has " + std::to_string(options.taken.cols()) + " columns; SIDs have " +
@@ -159,7 +141,7 @@ class Assigner::Run {
     }
     result_.nearest_distortion = sum_distortion(result_, execution);
     if (options_.method == Method::suffix) count_suffixes(suffixes_, order_, execution, result_);
-    if (options_.method != Method::ecm && options_.method != Method::rrs) return;
+    if (options_.method == Method::nearest || options_.method == Method::suffix) return;
     collect(vectors, given, execution);
     if (left_.empty()) return;
     const CodewordProducts products(packed_);
@@ -172,7 +154,9 @@ class Assigner::Run {
         throw std::invalid_argument("vectors has too many rows for this many tiers");
       }
       const Tier tier{vectors, items(), nearest_, static_cast<Rank>(first_rank), options_.max_distortion};
-      if (options_.method == Method::ecm && !packed_.space().one_codebook_a_level()) {
+      if (options_.method == Method::beam) {
+        serve<BeamSearch>(tier, products, widths, stage, settled, execution);
+      } else if (options_.method == Method::ecm && !packed_.space().one_codebook_a_level()) {
         serve<TreeEcmSearch>(tier, products, widths, stage, settled, execution);
       } else if (options_.method == Method::ecm) {
         serve<EcmSearch>(tier, products, widths, stage, settled, execution);

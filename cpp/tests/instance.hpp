@@ -63,10 +63,11 @@ struct CoreOutput {
 };
 
 inline AssignOptions core_options(const reference::Input& input) {
-  constexpr std::array kMethods = {Method::ecm, Method::rrs, Method::nearest, Method::suffix};
+  constexpr std::array kMethods = {Method::ecm, Method::rrs, Method::nearest, Method::suffix, Method::beam};
   AssignOptions options;
   options.method = kMethods[static_cast<std::size_t>(input.method)];
   options.tiers = input.tiers;
+  options.width = input.width;
   options.complete = input.complete;
   options.priority = input.priority;
   options.max_distortion = input.max_distortion;
@@ -142,27 +143,31 @@ inline std::string disagreement(const reference::Input& input, const Execution& 
   return expected ? difference(*expected, *actual) : "";
 }
 
-// One item's candidates, in order, through the front door: of n equal vectors the k-th in priority
+// One item's candidates, in order, through the front door: of `count` equal vectors the k-th in priority
 // order takes the k-th candidate. The first, everybody's nearest SID, is taken at stage 0.
-inline std::vector<reference::Sid> core_candidates(const reference::Vector& vector, const reference::Spaced& levels,
-                                                   reference::Method method, const reference::Widths& widths,
-                                                   const Execution& execution) {
-  std::size_t count = 1;
-  for (std::size_t level = 0; level < levels.size(); ++level) count *= std::min(widths[level], levels.size(level));
-  reference::Input input{.vectors = std::vector<reference::Vector>(count + 2, vector),  // two too many
-                         .levels = levels.levels,
-                         .space = levels.space,
-                         .method = method,
-                         .tiers = {widths},
-                         .complete = false,
-                         .priority = {},
-                         .taken = {}};
+inline std::vector<reference::Sid> core_candidates(reference::Input input, const reference::Vector& vector,
+                                                   std::size_t count, const Execution& execution) {
+  input.vectors.assign(count, vector);
+  input.complete = false;
   const reference::Output output = run_core(input, execution);
   std::vector<reference::Sid> candidates;
   for (std::size_t row = 0; row < output.sids.size(); ++row) {
     if (output.stages[row] != -1) candidates.push_back(output.sids[row]);
   }
   return candidates;
+}
+
+inline std::vector<reference::Sid> core_candidates(const reference::Vector& vector, const reference::Spaced& levels,
+                                                   reference::Method method, const reference::Widths& widths,
+                                                   const Execution& execution) {
+  std::size_t count = 1;
+  for (std::size_t level = 0; level < levels.size(); ++level) count *= std::min(widths[level], levels.size(level));
+  reference::Input input;
+  input.levels = levels.levels;
+  input.space = levels.space;
+  input.method = method;
+  input.tiers = {widths};
+  return core_candidates(input, vector, count + 2, execution);  // two too many
 }
 
 }  // namespace puresid::testing

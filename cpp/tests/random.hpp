@@ -102,6 +102,8 @@ inline reference::Input random_input(Random& random, Values values, const Shape&
   }
   input.method = random.one_in(2) ? reference::Method::ecm : reference::Method::rrs;
   if (random.one_in(8)) input.method = random.one_in(2) ? reference::Method::nearest : reference::Method::suffix;
+  if (shape.space.scaling == Scaling::none && random.one_in(3)) input.method = reference::Method::beam;
+  input.width = random.one_in(4) ? 64 : random.between(1, 9);
   input.tiers = random_tiers(random, shape.levels, shape.largest_codebook + 1);
   input.complete = !random.one_in(4);
   if (random.one_in(3)) {

@@ -40,7 +40,7 @@ std::vector<std::vector<Sid>> preferences(const reference::Input& input, std::se
     if (!used.insert(reference::nearest(input.vectors[row], input.levels)).second) left.push_back(row);
   }
   for (const std::size_t row : left) {
-    lists.push_back(reference::candidates(input, row, input.tiers[0]));
+    lists.push_back(reference::candidates(input, row, 0));
     std::erase_if(lists.back(), [&](const Sid& sid) { return used.contains(sid); });
   }
   return lists;

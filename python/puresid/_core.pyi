@@ -33,6 +33,7 @@ class Assigner:
         scaling: str,
         method: str,
         tiers: Sequence[Sequence[int]] | None,
+        width: int,
         complete: bool,
         priority: npt.NDArray[np.float64] | None,
         taken: npt.NDArray[np.uint32] | None,

@@ -1,11 +1,10 @@
 // assign(): a SID for every item. The entry of the core.
 //
 // Stages: 0 nearest (greedy quantisation; the first in priority order owns a SID that several meet),
-// then one per tier (ECM or RRS), then completion. Same bytes for the same input, whatever the threads,
-// the instruction set or the neighbours of an item.
-// Memory beyond input and output: 12 or 24 bytes an item for the owners (owners.hpp), 8 more with a priority, and
-// 21 for each item in conflict (25 where their vectors are handed over apart); beside that buffers of a few
-// megabytes a thread, and CodewordProducts::kMostBytes at most.
+// then one per tier (ECM, RRS or a beam, which has one), then completion. Same bytes for the same input, whatever the
+// threads, the instruction set or the neighbours of an item. Memory beyond input and output: 12 or 24 bytes an item for
+// the owners (owners.hpp), 8 more with a priority, and 21 for each item in conflict (25 where their vectors are handed
+// over apart); beside that buffers of a few megabytes a thread, and CodewordProducts::kMostBytes at most.
 #pragma once
 
 #include <limits>
@@ -26,12 +25,15 @@ enum class Method {
   rrs,
   nearest,  // conflicts stay
   suffix,   // the field's baseline: a counter within each group of equal nearest SIDs
+  beam,     // not where residuals are scaled
 };
 
 struct AssignOptions {
   Method method = Method::ecm;
-  // k_l per level of each tier; cut at K_l.
+  // k_l per level of each tier; cut at K_l. Not for Method::beam.
   std::vector<std::vector<std::size_t>> tiers;
+  // Method::beam only: how many partial SIDs are kept after each level.
+  std::size_t width = 64;
   // Whether items that no tier served get a SID by completion. Otherwise they keep their nearest one.
   bool complete = true;
   // One value per item, higher first, equal ones in row order; empty = row order.

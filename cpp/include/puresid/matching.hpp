@@ -62,7 +62,7 @@ struct Tier {
   double max_distortion = 0;           // candidates above are passed over
 };
 
-// choices[i] = the SID of items[i], or nothing (found[i] = 0). `Search` is EcmSearch or RrsSearch.
+// choices[i] = the SID of items[i], or nothing (found[i] = 0). `Search` is EcmSearch or another of its kind.
 template <class Search>
 class TierMatching {
  public:

@@ -1,4 +1,4 @@
-// The scores of a block of items along their greedy paths: what ECM and RRS search in.
+// The scores of a block of items along their greedy paths: what searches start from.
 //
 // Cost: one pass over the codebook of each level from the first with k_l > 1 on. A row of scores stays
 // near the core: as many items make a block as fit its caches.

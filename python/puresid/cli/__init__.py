@@ -104,6 +104,11 @@ main.add_command(fit)
     callback=read_tiers,
     help='Tokens per level in each widening of the search, such as "1,1,10;5,5,20".',
 )
+@click.option(
+    "--width",
+    type=click.IntRange(min=1),
+    help="Partial SIDs that --method beam keeps after each level. [default: 64]",
+)
 @click.option("--taken", type=FILE, help="Published SIDs, which are not given out again.")
 @click.option("--priority", type=FILE, help="One number per item, .npy; higher comes first.")
 @click.option("--max-distortion", type=float, help="Squared distortion that tiers stay below.")
@@ -116,6 +121,7 @@ def assign(
     output: Path,
     method: str,
     tiers: tuple[tuple[int, ...], ...] | None,
+    width: int | None,
     taken: Path | None,
     priority: Path | None,
     max_distortion: float | None,
@@ -135,6 +141,7 @@ def assign(
         books,
         method,
         tiers=tiers,
+        width=width,
         complete=not no_complete,
         priority=None if priority is None else read_npy(priority),
         taken=None if taken is None else read_sids(taken),

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from puresid import Codebooks
 
 CODEBOOK_SUFFIXES = (".safetensors",)
-METHODS = ("ecm", "rrs", "nearest", "suffix")
+METHODS = ("ecm", "rrs", "beam", "nearest", "suffix")
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 THREADS = click.option(

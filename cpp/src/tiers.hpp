@@ -1,0 +1,61 @@
+// What the tiers of a call look at. Private to the core.
+#pragma once
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "puresid/assign.hpp"
+#include "puresid/beam.hpp"
+
+namespace puresid {
+
+// How many partial SIDs a beam keeps after each level: `width`, or all there are.
+inline std::vector<std::size_t> beam_widths(std::size_t width, const SidLayout& layout) {
+  std::vector<std::size_t> widths;
+  std::uint64_t partial = 1;
+  for (std::size_t level = 0; level < layout.levels(); ++level) {
+    partial = saturating_multiply(partial, layout.size(level));
+    widths.push_back(std::min<std::uint64_t>(width, partial));
+  }
+  return widths;
+}
+
+// Each tier's width per level, cut at what there is; the only one of a beam is beam_widths(). Throws
+// std::invalid_argument.
+inline std::vector<std::vector<std::size_t>> checked_tiers(const AssignOptions& options, const SidLayout& layout) {
+  if (options.method == Method::beam) return {beam_widths(options.width, layout)};
+  std::vector<std::vector<std::size_t>> tiers = options.tiers;
+  if (tiers.size() > 125) {
+    throw std::invalid_argument("tiers has " + std::to_string(tiers.size()) + " entries; at most 125 are possible");
+  }
+  for (std::size_t tier = 0; tier < tiers.size(); ++tier) {
+    const std::string place = "tiers[" + std::to_string(tier) + "]";
+    if (tiers[tier].size() != layout.levels()) {
+      throw std::invalid_argument(place + " has " + std::to_string(tiers[tier].size()) + " entries; codebooks has " +
+                                  std::to_string(layout.levels()) + " levels");
+    }
+    for (std::size_t level = 0; level < layout.levels(); ++level) {
+      if (tiers[tier][level] == 0) {
+        throw std::invalid_argument(place + "[" + std::to_string(level) + "] is 0; at least 1 is needed");
+      }
+      tiers[tier][level] = std::min(tiers[tier][level], layout.size(level));
+    }
+  }
+  return tiers;
+}
+
+// What a beam needs. Throws std::invalid_argument.
+inline void check_beam(const Codebooks& codebooks, std::size_t width) {
+  if (width == 0 || width > BeamSearch::kMostWidth) {
+    throw std::invalid_argument("width is " + std::to_string(width) + "; it must be from 1 to " +
+                                std::to_string(BeamSearch::kMostWidth));
+  }
+  if (codebooks.space().scaling == Scaling::none) return;
+  throw std::invalid_argument(
+      std::string("codebooks compare residuals at length 1 (") +
+      (codebooks.space().scaling == Scaling::kept ? "normalised residuals" : "cosine") +
+      "), so distortions do not say which SID is near; method 'beam', which orders by them, is not for these");
+}
+
+}  // namespace puresid
