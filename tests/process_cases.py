@@ -5,6 +5,8 @@ INTERRUPTED = """
 import os, signal, sys, threading, time
 import numpy as np, puresid
 
+# A job in the background inherits that Ctrl-C is ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 kind, method, delay = {kind!r}, {method!r}, {delay}
 rng = np.random.default_rng(0)
 books = [rng.standard_normal((256, 32), dtype=np.float32) / (1 + l) for l in range(3)]

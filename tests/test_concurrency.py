@@ -44,6 +44,7 @@ def test_ctrl_c_stops_training(run_python, record_property):
     script = """
 import os, signal, threading, time
 import numpy as np, puresid
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background
 vectors = np.random.default_rng(0).standard_normal((200_000, 64), dtype=np.float32)
 sent = []
 
