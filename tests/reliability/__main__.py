@@ -68,7 +68,7 @@ def _add_counts(parser: argparse.ArgumentParser) -> None:
         ("slow-instances", 3000, "Instances for the oracle in Python."),
         ("rows", 20_000, "Items whose answers are hashed."),
         ("cases", 40_000, "Hostile calls, and as many hostile keys and segments."),
-        ("repeats", 20, "Runs of each program that forks, is interrupted or has torch."),
+        ("repeats", 5, "Runs of each program that forks, is interrupted or has torch."),
     ):
         parser.add_argument(f"--{name}", type=int, default=default, help=f"{text} [{default}]")
     parser.add_argument(
