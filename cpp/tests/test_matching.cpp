@@ -141,7 +141,7 @@ reference::Input crowded_input(std::uint64_t seed, std::size_t rows, std::size_t
 TEST_CASE("items in flight that all want the same get what one after the other would") {
   for (std::uint64_t seed = 0; seed < 4; ++seed) {
     CAPTURE(seed);
-    const auto small = crowded_input(seed, 500, 300);
+    const auto small = crowded_input(seed, 250, 150);
     CHECK(testing::disagreement(small, testing::execution_number(seed)) == "");
     const auto large = crowded_input(seed, 2000, 700);
     const auto expected = testing::run_core(large, {});
