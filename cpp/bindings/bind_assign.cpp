@@ -17,9 +17,11 @@ Method parse_method(const std::string& name) {
   if (name == "ecm") return Method::ecm;
   if (name == "rrs") return Method::rrs;
   if (name == "beam") return Method::beam;
+  if (name == "optimal") return Method::optimal;
   if (name == "nearest") return Method::nearest;
   if (name == "suffix") return Method::suffix;
-  throw py::value_error("method is '" + name + "'; it must be one of 'ecm', 'rrs', 'beam', 'nearest', 'suffix'");
+  throw py::value_error("method is '" + name + "'; it must be one of 'ecm', 'rrs', 'beam', 'optimal', 'nearest', "
+                        "'suffix'");
 }
 
 Space parse_space(const std::string& kind, const std::string& scaling) {
@@ -67,12 +69,14 @@ class BoundAssigner {
  public:
   BoundAssigner(py::ssize_t rows, std::vector<py::array> codebooks, const std::string& space,
                 const std::string& scaling, const std::string& method,
-                std::optional<std::vector<std::vector<std::size_t>>> tiers, std::size_t width, bool complete,
-                std::optional<py::array> priority, std::optional<py::array> taken, double max_distortion, int threads,
-                std::optional<std::string> simd, py::object progress)
+                std::optional<std::vector<std::vector<std::size_t>>> tiers, std::size_t width, double gap,
+                bool complete, std::optional<py::array> priority, std::optional<py::array> weights,
+                std::optional<py::array> taken, double max_distortion, int threads, std::optional<std::string> simd,
+                py::object progress)
       : arrays_(std::move(codebooks)),
         books_(matrices(arrays_), parse_space(space, scaling)),
         priority_(std::move(priority)),
+        weights_(std::move(weights)),
         taken_(std::move(taken)),
         threads_(threads),
         simd_(std::move(simd)),
@@ -89,11 +93,16 @@ class BoundAssigner {
     options_.method = parse_method(method);
     options_.tiers = tiers ? std::move(*tiers) : default_tiers(books_.levels());
     options_.width = width;
+    options_.gap = gap;
     options_.complete = complete;
     options_.max_distortion = max_distortion;
     if (priority_) {
       check_array<double>(*priority_, 1, "priority");
       options_.priority = {static_cast<const double*>(priority_->data()), static_cast<std::size_t>(priority_->size())};
+    }
+    if (weights_) {
+      check_array<double>(*weights_, 1, "weights");
+      options_.weights = {static_cast<const double*>(weights_->data()), static_cast<std::size_t>(weights_->size())};
     }
     if (taken_) options_.taken = matrix<Token>(*taken_, "taken");
     run([&](const Execution& execution) {
@@ -112,7 +121,8 @@ class BoundAssigner {
       assigner_->resolve(vectors, conflicts ? Assigner::Given::conflicts : Assigner::Given::all, execution);
     });
     const py::array sids = wide_ ? py::array(wide_sids_) : py::array(narrow_sids_);
-    return py::make_tuple(sids, stages_, distortion_, counter_, result_.nearest_distortion);
+    return py::make_tuple(sids, stages_, distortion_, counter_, result_.nearest_distortion, result_.bound_over_lists,
+                          result_.bound_over_all);
   }
 
   [[nodiscard]] std::size_t n_taken() const noexcept { return assigner_->n_taken(); }
@@ -127,7 +137,7 @@ class BoundAssigner {
 
   std::vector<py::array> arrays_;
   Codebooks books_;
-  std::optional<py::array> priority_, taken_;
+  std::optional<py::array> priority_, weights_, taken_;
   int threads_;
   std::optional<std::string> simd_;
   py::object progress_;
@@ -147,15 +157,15 @@ class BoundAssigner {
 void register_assign(py::module_& module) {
   py::class_<BoundAssigner>(module, "Assigner", "assign() in steps: add() every piece of the vectors, then resolve()")
       .def(py::init<py::ssize_t, std::vector<py::array>, const std::string&, const std::string&, const std::string&,
-                    std::optional<std::vector<std::vector<std::size_t>>>, std::size_t, bool, std::optional<py::array>,
-                    std::optional<py::array>, double, int, std::optional<std::string>, py::object>(),
+                    std::optional<std::vector<std::vector<std::size_t>>>, std::size_t, double, bool,
+                    std::optional<py::array>, std::optional<py::array>, std::optional<py::array>, double, int, std::optional<std::string>, py::object>(),
            py::arg("rows"), py::arg("codebooks").noconvert(), py::kw_only(), py::arg("space"), py::arg("scaling"),
-           py::arg("method"), py::arg("tiers"), py::arg("width"), py::arg("complete"), py::arg("priority").noconvert(),
-           py::arg("taken").noconvert(), py::arg("max_distortion"), py::arg("threads"), py::arg("simd"),
+           py::arg("method"), py::arg("tiers"), py::arg("width"), py::arg("gap"), py::arg("complete"),
+           py::arg("priority").noconvert(), py::arg("weights").noconvert(), py::arg("taken").noconvert(), py::arg("max_distortion"), py::arg("threads"), py::arg("simd"),
            py::arg("progress"))
       .def("add", &BoundAssigner::add, py::arg("vectors").noconvert())
       .def("resolve", &BoundAssigner::resolve, py::arg("vectors").noconvert(), py::arg("conflicts"),
-           "(sids, stages, distortion, counter, sum of the nearest SIDs' distortion)")
+           "(sids, stages, distortion, counter, sum of the nearest SIDs' distortion, bound over the SIDs listed, over all)")
       .def_property_readonly("n_taken", &BoundAssigner::n_taken, "Different SIDs among those taken.")
       .def_property_readonly("stages", &BoundAssigner::stages);
   module.def(

@@ -12,6 +12,7 @@
 #include "puresid/completion.hpp"
 #include "puresid/ecm.hpp"
 #include "puresid/matching.hpp"
+#include "puresid/optimal.hpp"
 #include "puresid/parallel.hpp"
 #include "puresid/rrs.hpp"
 #include "puresid/tree_ecm.hpp"
@@ -54,6 +55,22 @@ void check_dimension(const Vectors& vectors, const Codebooks& codebooks) {
                               std::to_string(vectors.cols()));
 }
 
+void check_optimal(std::size_t rows, const AssignOptions& options) {
+  if (!(options.gap >= 0 && options.gap < 1)) {
+    throw std::invalid_argument("gap is " + std::to_string(options.gap) + "; it must be from 0 to less than 1");
+  }
+  if (!options.weights.empty() && options.weights.size() != rows) {
+    throw std::invalid_argument("weights has " + std::to_string(options.weights.size()) + " values; vectors has " +
+                                std::to_string(rows) + " rows");
+  }
+  for (std::size_t row = 0; row < options.weights.size(); ++row) {
+    const double weight = options.weights[row];
+    if (weight > 0 && weight < std::numeric_limits<double>::infinity()) continue;
+    throw std::invalid_argument("weights[" + std::to_string(row) + "] is " + std::to_string(weight) +
+                                "; it must be positive and finite");
+  }
+}
+
 void check_arguments(std::size_t rows, const Codebooks& codebooks, const AssignOptions& options) {
   if (rows > SidOwners::kMostRanks) {
     throw std::invalid_argument("vectors has " + std::to_string(rows) + " rows; at most 2^32 - 2 fit");
@@ -70,7 +87,8 @@ void check_arguments(std::size_t rows, const Codebooks& codebooks, const AssignO
   if (!(options.max_distortion >= 0)) {
     throw std::invalid_argument("max_distortion is " + std::to_string(options.max_distortion) + "; it must be >= 0");
   }
-  if (options.method == Method::beam) check_beam(codebooks, options.width);
+  check_optimal(rows, options);
+  if (options.method == Method::beam || options.method == Method::optimal) check_beam(codebooks, options);
   const std::size_t columns = codebooks.levels() + (options.method == Method::suffix ? 1 : 0);
   if (options.taken.rows() > 0 && options.taken.cols() != columns) {
     throw std::invalid_argument("taken has " + std::to_string(options.taken.cols()) + " columns; SIDs have " +
@@ -109,7 +127,8 @@ class Assigner::Run {
         owners_(owners_beside_taken(rows, codebooks.layout(), options, execution, n_taken_)),
         order_(options.priority, execution),
         packed_(codebooks, execution.simd) {
-    std::fill(result.stages.begin(), result.stages.end(), std::int8_t{0});
+    const bool all_wait = options.method == Method::optimal;
+    std::fill(result.stages.begin(), result.stages.end(), static_cast<std::int8_t>(all_wait ? -1 : 0));
     if (options.method != Method::suffix) return;
     suffixes_ = TakenSuffixes(options.taken, codebooks.layout(), execution);
     n_taken_ = suffixes_.size();
@@ -128,7 +147,8 @@ class Assigner::Run {
         execution.progress(stage, before + done, rows_);
       };
     }
-    SidOwners* owners = options_.method == Method::suffix ? nullptr : &owners_;
+    const bool owned = options_.method != Method::suffix && options_.method != Method::optimal;
+    SidOwners* owners = owned ? &owners_ : nullptr;
     quantise_nearest(piece, added_, codebooks_, packed_, order_.ranks, order_.rows_by_rank, owners, here, result_);
     execution.last_asked = here.last_asked;
     added_ += piece.rows();
@@ -146,6 +166,10 @@ class Assigner::Run {
     if (left_.empty()) return;
     const CodewordProducts products(packed_);
     Settled settled(codebooks_.layout());
+    if (options_.method == Method::optimal) {
+      resolve_together(vectors, products, settled, execution);
+      return;
+    }
     note_owners(settled);
     std::size_t stage = 1;
     std::size_t first_rank = rows_;  // owners from earlier stages outrank every later item
@@ -167,13 +191,41 @@ class Assigner::Run {
       keep_unresolved();
       ++stage;
     }
-    if (!options_.complete || left_.empty()) return;
-    Completion completion(packed_, vectors, items(), nearest_, settled, owners_, max_sids_, execution);
-    completion.run();
-    publish(vectors, completion.choices(), nullptr, static_cast<std::int8_t>(stage), execution);
+    complete(vectors, settled, static_cast<std::int8_t>(stage), execution);
   }
 
  private:
+  void complete(const Vectors& vectors, const Settled& settled, std::int8_t stage, const Execution& execution) {
+    if (!options_.complete || left_.empty()) return;
+    Completion completion(packed_, vectors, items(), nearest_, settled, owners_, max_sids_, execution);
+    completion.run();
+    publish(vectors, completion.choices(), nullptr, stage, execution);
+  }
+
+  // Method::optimal: all items at once.
+  void resolve_together(const Vectors& vectors, const CodewordProducts& products, Settled& settled,
+                        const Execution& execution) {
+    const OptimalOptions how = {options_.width, options_.gap, options_.weights, options_.max_distortion};
+    const std::vector<Row> all = left_, given = items();
+    const std::vector<SidKey> nearest = nearest_;
+    OptimalAssignment together(packed_, products, vectors, given, nearest, owners_, n_taken_ > 0, how);
+    together.run(execution);
+    publish(vectors, together.choices(), together.found().data(), 1, execution);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (together.found()[i] == 0) continue;
+      static_cast<void>(owners_.settle(together.choices()[i]));
+      if (together.choices()[i] == nearest[i]) result_.stages[all[i]] = 0;
+    }
+    note_owners(settled);
+    keep_unresolved();
+    complete(vectors, settled, 2, execution);
+    std::vector<float> distortion(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) distortion[i] = result_.distortion[all[i]];
+    const OptimalAssignment::Bounds bounds = together.bounds(distortion, execution);
+    result_.bound_over_lists = bounds.over_lists;
+    result_.bound_over_all = bounds.over_all;
+  }
+
   // Where the vectors of the items left are.
   [[nodiscard]] const std::vector<Row>& items() const noexcept { return given_ == Given::all ? left_ : compact_; }
 

@@ -95,6 +95,14 @@ void PackedCodebook::add_difference(const float* from, const float* plus, const 
   kernels_->add_difference(from, plus, minus, padded_size(), to);
 }
 
+float PackedCodebook::lowest_moved(const float* from, const float* const* minus, std::size_t terms, float* to) const {
+  return kernels_->lowest_moved(from, minus, terms, padded_size(), to);
+}
+
+std::size_t PackedCodebook::at_most(const float* scores, float bound, float* values, Token* tokens) const {
+  return kernels_->at_most(scores, padded_size(), bound, values, tokens);
+}
+
 void PackedCodebook::squared_distances_to(const float* row, const Token* tokens, std::size_t count, float* out) const {
   kernels_->squared_distances(row, codebook_.data(), dim(), tokens, count, out);
 }

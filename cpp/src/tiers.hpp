@@ -24,6 +24,7 @@ inline std::vector<std::size_t> beam_widths(std::size_t width, const SidLayout& 
 // Each tier's width per level, cut at what there is; the only one of a beam is beam_widths(). Throws
 // std::invalid_argument.
 inline std::vector<std::vector<std::size_t>> checked_tiers(const AssignOptions& options, const SidLayout& layout) {
+  if (options.method == Method::optimal) return {};
   if (options.method == Method::beam) return {beam_widths(options.width, layout)};
   std::vector<std::vector<std::size_t>> tiers = options.tiers;
   if (tiers.size() > 125) {
@@ -45,8 +46,9 @@ inline std::vector<std::vector<std::size_t>> checked_tiers(const AssignOptions& 
   return tiers;
 }
 
-// What a beam needs. Throws std::invalid_argument.
-inline void check_beam(const Codebooks& codebooks, std::size_t width) {
+// What those methods need that order SIDs by their distortion. Throws std::invalid_argument.
+inline void check_beam(const Codebooks& codebooks, const AssignOptions& options) {
+  const std::size_t width = options.width;
   if (width == 0 || width > BeamSearch::kMostWidth) {
     throw std::invalid_argument("width is " + std::to_string(width) + "; it must be from 1 to " +
                                 std::to_string(BeamSearch::kMostWidth));
@@ -55,7 +57,8 @@ inline void check_beam(const Codebooks& codebooks, std::size_t width) {
   throw std::invalid_argument(
       std::string("codebooks compare residuals at length 1 (") +
       (codebooks.space().scaling == Scaling::kept ? "normalised residuals" : "cosine") +
-      "), so distortions do not say which SID is near; method 'beam', which orders by them, is not for these");
+      "), so distortions do not say which SID is near; method '" +
+      (options.method == Method::beam ? "beam" : "optimal") + "', which orders by them, is not for these");
 }
 
 }  // namespace puresid

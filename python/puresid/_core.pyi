@@ -34,8 +34,10 @@ class Assigner:
         method: str,
         tiers: Sequence[Sequence[int]] | None,
         width: int,
+        gap: float,
         complete: bool,
         priority: npt.NDArray[np.float64] | None,
+        weights: npt.NDArray[np.float64] | None,
         taken: npt.NDArray[np.uint32] | None,
         max_distortion: float,
         threads: int,
@@ -50,6 +52,8 @@ class Assigner:
         npt.NDArray[np.int8],
         npt.NDArray[np.float32],
         npt.NDArray[np.uint32],
+        float,
+        float,
         float,
     ]: ...
     @property

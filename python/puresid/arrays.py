@@ -108,6 +108,24 @@ def float_matrix(values: Any, name: str) -> npt.NDArray[np.float32]:
         return np.ascontiguousarray(array, dtype=np.float32)
 
 
+def item_weights(values: Any, items: int) -> npt.NDArray[np.float64]:
+    """Convert to one float64 per item. The core checks that they are positive and finite.
+
+    Raises
+    ------
+    TypeError
+        If the values are not real numbers.
+    ValueError
+        If there are not `items` of them.
+    """
+    array = np.asarray(to_numpy(values))
+    if array.shape != (items,):
+        raise ValueError(f"weights has shape {array.shape}; vectors has {items} rows")
+    if array.dtype.kind not in "iuf":
+        raise TypeError(f"weights has dtype {array.dtype}; real numbers are needed")
+    return np.ascontiguousarray(array, dtype=np.float64)
+
+
 def priorities(values: Any, items: int) -> npt.NDArray[np.float64]:
     """Convert to one float64 per item that orders as `values` do.
 

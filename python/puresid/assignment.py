@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid import _core
-from puresid.arrays import SidsArray, priorities, token_matrix
+from puresid.arrays import SidsArray, item_weights, priorities, token_matrix
 from puresid.codebooks import Codebooks, as_codebooks
 from puresid.config import progress_bar, simd, thread_count
 from puresid.sources import Transformed, add_all, resolve_conflicts, vectors_or_source
@@ -21,10 +21,12 @@ from puresid.summary import AssignmentSummary, summarise
 
 __all__ = ["Assignment", "AssignmentSummary", "assign"]
 
-METHODS = ("ecm", "rrs", "beam", "nearest", "suffix")
-UNIQUE = ("ecm", "rrs", "beam")
+METHODS = ("ecm", "rrs", "beam", "optimal", "nearest", "suffix")
+UNIQUE = ("ecm", "rrs", "beam", "optimal")
 """Those that look for other SIDs than the nearest."""
+SEARCHING = ("beam", "optimal")
 WIDTH = 64
+GAP = 1e-3
 MOST_WIDTH = 1024
 
 
@@ -62,6 +64,8 @@ class Assignment:
     sizes: tuple[int, ...]
     n_taken: int
     nearest_distortion: float
+    lower_bound: float = math.nan
+    bound_over: str = ""
 
     def summary(self) -> AssignmentSummary:
         """Count what happened; `str` of the answer is a small table."""
@@ -111,16 +115,18 @@ _SCALINGS = {"compared": "cosine", "kept": "normalised residuals"}
 
 
 def _checked_width(width: Any, method: str, tiers: Any, books: Codebooks) -> int:
-    if method != "beam":
+    if method not in SEARCHING:
         if width is not None:
-            raise ValueError(f"width is {width!r}; only method 'beam' has one, not {method!r}")
+            raise ValueError(
+                f"width is {width!r}; only methods 'beam' and 'optimal' have one, not {method!r}"
+            )
         return WIDTH
     if tiers is not None:
-        raise ValueError(f"tiers is {tiers!r}; method 'beam' has a width instead")
+        raise ValueError(f"tiers is {tiers!r}; method {method!r} has a width instead")
     if books.scaling != "none":
         raise ValueError(
             f"codebooks compare residuals at length 1 ({_SCALINGS[books.scaling]}), so distortions "
-            "do not say which SID is near; method 'beam', which orders by them, is not for these"
+            f"do not say which SID is near; method {method!r}, which orders by them, is not for these"
         )
     if width is None:
         return WIDTH
@@ -136,10 +142,36 @@ def _checked_width(width: Any, method: str, tiers: Any, books: Codebooks) -> int
 def _used_tiers(
     method: str, widths: list[list[int]], width: int, sizes: tuple[int, ...]
 ) -> tuple[tuple[int, ...], ...]:
-    if method != "beam":
+    if method not in SEARCHING:
         return tuple(tuple(map(min, tier, sizes)) for tier in widths)
     partial = itertools.accumulate(sizes, operator.mul)
     return (tuple(min(width, number) for number in partial),)
+
+
+@dataclass(frozen=True)
+class _Bound:
+    value: float
+    over: str
+
+    @classmethod
+    def of(cls, method: str, over_lists: float, over_all: float, gap: float) -> _Bound:
+        if method != "optimal":
+            return cls(math.nan, "")
+        if over_all >= (1 - gap) * over_lists:
+            return cls(over_all, "all")
+        return cls(over_lists, "listed")
+
+
+def _checked_gap(gap: Any, method: str) -> float:
+    if gap is None:
+        return GAP
+    if method != "optimal":
+        raise ValueError(f"gap is {gap!r}; only method 'optimal' has one, not {method!r}")
+    if not isinstance(gap, (int, float, np.number)):
+        raise TypeError(f"gap is {gap!r}; a number is needed")
+    if not 0 <= gap < 1:
+        raise ValueError(f"gap is {gap!r}; it must be from 0 to less than 1")
+    return float(gap)
 
 
 def _wrong_dimension(books: Codebooks, dim: int) -> str:
@@ -178,6 +210,8 @@ def assign(
     width: int | None = None,
     complete: bool = True,
     priority: Any = None,
+    weights: Any = None,
+    gap: float | None = None,
     taken: Any = None,
     max_distortion: float | None = None,
     threads: int | None = None,
@@ -289,6 +323,7 @@ def assign(
         raise ValueError(_wrong_dimension(books, rows.shape[1]))
     if books.input_dim != books.dim or books.latent is not books:
         rows = Transformed(rows, books, threads=threads)
+    allowed = _checked_gap(gap, method)
     beam_width = _checked_width(width, method, tiers, books)
     widths = checked_tiers(tiers, books.n_levels)
     columns = books.n_levels + (method == "suffix")
@@ -303,8 +338,10 @@ def assign(
             method=method,
             tiers=widths,
             width=beam_width,
+            gap=allowed,
             complete=bool(complete),
             priority=None if priority is None else priorities(priority, items),
+            weights=None if weights is None else item_weights(weights, items),
             taken=used,
             max_distortion=limit,
             threads=thread_count(threads),
@@ -317,7 +354,8 @@ def assign(
         else:
             add_all(assigner, rows)
             found = resolve_conflicts(assigner, rows, read=method in UNIQUE)
-    sids, stages, distortion, counter, nearest_sum = found
+    sids, stages, distortion, counter, nearest_sum, over_lists, over_all = found
+    bound = _Bound.of(method, over_lists, over_all, allowed)
     return Assignment(
         sids=_with_counter(sids, counter) if method == "suffix" else sids,
         stages=stages,
@@ -327,4 +365,6 @@ def assign(
         sizes=books.sizes,
         n_taken=assigner.n_taken,
         nearest_distortion=nearest_sum / items if items else math.nan,
+        lower_bound=bound.value,
+        bound_over=bound.over,
     )

@@ -26,14 +26,19 @@ enum class Method {
   nearest,  // conflicts stay
   suffix,   // the field's baseline: a counter within each group of equal nearest SIDs
   beam,     // not where residuals are scaled
+  optimal,  // likewise
 };
 
 struct AssignOptions {
   Method method = Method::ecm;
   // k_l per level of each tier; cut at K_l. Not for Method::beam.
   std::vector<std::vector<std::size_t>> tiers;
-  // Method::beam only: how many partial SIDs are kept after each level.
+  // Method::beam and Method::optimal only: how many partial SIDs are kept after each level.
   std::size_t width = 64;
+  // Method::optimal only: the total may be so much above the least, relative to it; and what an item's distortion
+  // counts, one positive value per item, empty = 1.
+  double gap = 1e-3;
+  std::span<const double> weights;
   // Whether items that no tier served get a SID by completion. Otherwise they keep their nearest one.
   bool complete = true;
   // One value per item, higher first, equal ones in row order; empty = row order.
@@ -90,6 +95,9 @@ struct Assignment {
   std::span<float> distortion;       // ||x - sum of codewords||^2
   std::span<std::uint32_t> counter;  // Method::suffix only, else empty
   double nearest_distortion = 0;     // sum over the items, of the nearest SIDs
+  // Method::optimal only: what no total of weights times distortions is below, of the SIDs that were listed and of
+  // all (optimal.hpp).
+  double bound_over_lists = 0, bound_over_all = 0;
 };
 
 // Throws std::invalid_argument for bad input (naming the row), CapacityError before any work, Cancelled.

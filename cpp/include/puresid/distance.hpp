@@ -69,6 +69,13 @@ class PackedCodebook {
   // to = from + (plus - minus), by token: padded_size() values each.
   void add_difference(const float* from, const float* plus, const float* minus, float* to) const;
 
+  // to = from - minus[0] - ..., by token; `terms` >= 1 of them. Returns the least.
+  [[nodiscard]] float lowest_moved(const float* from, const float* const* minus, std::size_t terms, float* to) const;
+
+  // Those of padded_size() scores that are at most `bound` < inf, and their tokens, in order; how many. Room for
+  // padded_size() of each.
+  [[nodiscard]] std::size_t at_most(const float* scores, float bound, float* values, Token* tokens) const;
+
   // out[i * padded_size() + token] = squared distance of row i.
   void squared_distances(const float* rows, std::size_t n_rows, float* out) const;
 

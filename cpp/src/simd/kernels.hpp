@@ -55,6 +55,11 @@ struct KernelTable {
 
   // to[i] = from[i] + (plus[i] - minus[i]); count is a multiple of `width`.
   void (*add_difference)(const float* from, const float* plus, const float* minus, size_t count, float* to);
+  // to[i] = from[i] - minus[0][i] - ..., `terms` >= 1 of them; the least of these. count as above.
+  float (*lowest_moved)(const float* from, const float* const* minus, size_t terms, size_t count, float* to);
+  // The scores of `count` (a multiple of `width`) that are at most `bound`, and their tokens; how many. Room for
+  // `count` of each.
+  size_t (*at_most)(const float* scores, size_t count, float bound, float* values, uint32_t* tokens);
   // Copies a row; whether |value| <= largest for each.
   bool (*load)(const float* from, size_t dim, float largest, float* to);
   // row -= codeword

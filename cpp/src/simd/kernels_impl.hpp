@@ -236,6 +236,17 @@ void add_difference(const float* from, const float* plus, const float* minus, si
   }
 }
 
+float lowest_moved(const float* from, const float* const* minus, size_t terms, size_t count, float* to) {
+  auto lowest = Lanes::set1(__builtin_inff());
+  for (size_t i = 0; i < count; i += Lanes::width) {
+    auto moved = Lanes::load(from + i);
+    for (size_t term = 0; term < terms; ++term) moved = Lanes::sub(moved, Lanes::load(minus[term] + i));
+    Lanes::store(to + i, moved);
+    lowest = Lanes::min(moved, lowest);
+  }
+  return Lanes::least(lowest);
+}
+
 bool load(const float* from, size_t dim, float largest, float* to) {
   const auto most = Lanes::set1(largest), least = Lanes::set1(-largest);
   uint32_t outside = 0;
@@ -263,6 +274,7 @@ void subtract(float* row, const float* codeword, size_t dim) {
 
 #include "select_impl.hpp"
 
-constexpr KernelTable kTable{kWidth,           nearest,           all_scores, all_squared_distances,
-                             squared_norms,    squared_distances, least_k,    least_open,
-                             moved_least_open, add_difference,    load,       subtract};
+constexpr KernelTable kTable{kWidth,           nearest,           all_scores,   all_squared_distances,
+                             squared_norms,    squared_distances, least_k,      least_open,
+                             moved_least_open, add_difference,    lowest_moved, at_most,
+                             load,             subtract};

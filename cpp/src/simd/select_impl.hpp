@@ -122,6 +122,18 @@ void least_k(const float* scores, size_t size, size_t k, uint32_t* tokens) {
   }
 }
 
+size_t at_most(const float* scores, size_t count, float bound, float* values, uint32_t* tokens) {
+  const auto most = Lanes::set1(bound);
+  size_t found = 0;
+  auto numbers = Lanes::first_numbers();
+  for (size_t at = 0; at < count; at += Lanes::width, numbers = Lanes::next_numbers(numbers)) {
+    const auto here = Lanes::load(scores + at);
+    const uint32_t lanes = Lanes::bits(Lanes::less_equal(here, most));
+    if (lanes != 0) found += pack(lanes, here, numbers, values + found, tokens + found);
+  }
+  return found;
+}
+
 inline uint32_t closed_bits(const uint64_t* closed, size_t at) {
   return static_cast<uint32_t>(closed[at / 64] >> at % 64) & kAllLanes;
 }

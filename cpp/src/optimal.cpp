@@ -1,0 +1,236 @@
+#include "puresid/optimal.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <numeric>
+
+#include "order.hpp"
+
+namespace puresid {
+namespace {
+
+constexpr std::size_t kChunk = 1U << 12U;
+
+std::size_t chunks_of(std::size_t count, std::size_t chunk) { return (count + chunk - 1) / chunk; }
+
+float least_float_above(double value) {
+  constexpr float kInfinity = std::numeric_limits<float>::infinity();
+  if (value > static_cast<double>(std::numeric_limits<float>::max())) return kInfinity;
+  const auto narrow = static_cast<float>(value);
+  return static_cast<double>(narrow) > value ? std::nextafter(narrow, -1.0F) : narrow;
+}
+
+}  // namespace
+
+OptimalAssignment::OptimalAssignment(const PackedCodebooks& codebooks, const CodewordProducts& products,
+                                     const Vectors& vectors, const std::vector<Row>& items,
+                                     const std::vector<SidKey>& nearest, const SidOwners& owners, bool any_taken,
+                                     const OptimalOptions& options)
+    : codebooks_(codebooks),
+      products_(products),
+      vectors_(vectors),
+      items_(items),
+      nearest_(nearest),
+      owners_(owners),
+      any_taken_(any_taken),
+      options_(options) {
+  if (options.weights.empty()) return;
+  for (const Row item : items) weights_.push_back(options.weights[item]);
+}
+
+// Finds the items with equal vectors and weights: they share a list.
+void OptimalAssignment::group(const Execution& execution) {
+  struct Hashed {
+    std::uint64_t hash;
+    Row position;
+  };
+  Execution quiet = execution;
+  quiet.progress = nullptr;
+  std::vector<Hashed> all(items_.size());
+  parallel_for(quiet, "twins", chunks_of(all.size(), kChunk), all.size(), [&](std::size_t chunk, Worker&) {
+    for (std::size_t i = chunk * kChunk; i < std::min((chunk + 1) * kChunk, all.size()); ++i) {
+      all[i] = {vectors_.hash(items_[i]), static_cast<Row>(i)};
+    }
+  });
+  sort_stably(all, [](const Hashed& a, const Hashed& b) { return a.hash < b.hash; }, "twins", quiet);
+  const auto equal = [&](Row a, Row b) {
+    return (weights_.empty() || weights_[a] == weights_[b]) &&
+           vectors_.equal(items_[a], items_[b]);
+  };
+  constexpr std::size_t kMostCompared = 16;  // with one hash; more different vectors have lists of their own
+  list_of_.resize(items_.size());
+  std::iota(list_of_.begin(), list_of_.end(), Row{0});  // by the position of the first at first
+  std::vector<Row> firsts;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (i == 0 || all[i].hash != all[i - 1].hash) firsts.clear();
+    const auto same = std::find_if(firsts.begin(), firsts.end(), [&](Row first) { return equal(first, all[i].position); });
+    if (same != firsts.end()) {
+      list_of_[all[i].position] = *same;
+    } else if (firsts.size() < kMostCompared) {
+      firsts.push_back(all[i].position);
+    }
+  }
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    const bool first = list_of_[i] == i;
+    list_of_[i] = first ? static_cast<Row>(sample_.size()) : list_of_[list_of_[i]];
+    if (first) sample_.push_back(static_cast<Row>(i));
+  }
+}
+
+std::uint32_t OptimalAssignment::next_k(Row list) const {
+  const std::uint64_t k = searches_[list].k, next = k == 0 ? 1 : k == 1 ? 8 : 4 * k;
+  return static_cast<std::uint32_t>(
+      std::min<std::uint64_t>({next, codebooks_.layout().capacity(), std::numeric_limits<std::uint32_t>::max() / 2}));
+}
+
+// Makes lists longer, or says for good that they are not to be.
+void OptimalAssignment::grow(const std::vector<Row>& lists, const Execution& execution) {
+  constexpr std::size_t kListed = std::size_t{1} << 23U, kAtOnce = std::size_t{1} << 20U;
+  std::size_t first = 0;
+  while (first < lists.size()) {
+    std::size_t wanted = 0, last = first;
+    for (; last < lists.size() && wanted < kAtOnce; ++last) wanted += next_k(lists[last]);
+    if (listed_ + wanted <= kListed + kMostListed * items_.size()) {
+      grow_some({lists.data() + first, last - first}, execution);
+    } else {
+      for (std::size_t i = first; i < last; ++i) lists_[lists[i]].horizon = std::numeric_limits<float>::infinity();
+    }
+    first = last;
+  }
+}
+
+void OptimalAssignment::grow_some(std::span<const Row> lists, const Execution& execution) {
+  std::vector<std::size_t> offsets(lists.size() + 1);
+  for (std::size_t i = 0; i < lists.size(); ++i) offsets[i + 1] = offsets[i] + next_k(lists[i]);
+  std::vector<ClosestSid> found(offsets.back());
+  std::vector<std::uint32_t> sizes(lists.size());
+  const std::size_t dim = codebooks_.dim();
+  const float most = least_float_above(options_.max_distortion);
+  struct State {
+    ClosestSids search;
+    AlignedBuffer<float> vectors;
+  };
+  parallel_for(
+      execution, "search", chunks_of(lists.size(), ClosestSids::kMostRows), lists.size(),
+      [&] {
+        return State{ClosestSids(codebooks_, products_, *deeper_), AlignedBuffer<float>(ClosestSids::kMostRows * dim)};
+      },
+      [&](State& state, std::size_t chunk, Worker& worker) {
+        const std::size_t begin = chunk * ClosestSids::kMostRows;
+        const std::size_t n_rows = std::min(ClosestSids::kMostRows, lists.size() - begin);
+        for (std::size_t row = 0; row < n_rows; ++row) {
+          vectors_.copy(items_[sample_[lists[begin + row]]], state.vectors.data() + row * dim);
+        }
+        state.search.prepare(state.vectors.data(), n_rows);
+        for (std::size_t row = 0; row < n_rows; ++row) {
+          const std::size_t i = begin + row;
+          CandidateList& list = lists_[lists[i]];
+          const SidKey near = list.size > 0 ? list.sids[0].key : nearest_[sample_[lists[i]]];
+          const std::size_t k = offsets[i + 1] - offsets[i];
+          const ClosestSids::Found result = state.search.find(row, k, options_.width, near, most, worker);
+          ClosestSid* to = found.data() + offsets[i];
+          for (const ClosestSid& sid : *result.sids) {
+            if (!any_taken_ || owners_.is_free(sid.key)) to[sizes[i]++] = sid;
+          }
+          list.horizon = result.horizon;
+          searches_[lists[i]] = {static_cast<std::uint32_t>(k), result.floor};
+          worker.poll();
+        }
+        worker.advance(n_rows);
+      });
+  const std::size_t total = std::accumulate(sizes.begin(), sizes.end(), std::size_t{0});
+  blocks_.push_back(std::make_unique<ClosestSid[]>(total));
+  ClosestSid* to = blocks_.back().get();
+  for (std::size_t i = 0; i < lists.size(); ++i) {
+    CandidateList& list = lists_[lists[i]];
+    std::copy_n(found.begin() + static_cast<std::ptrdiff_t>(offsets[i]), sizes[i], to);
+    list.sids = to;
+    list.size = sizes[i];
+    to += sizes[i];
+  }
+  listed_ += total;
+}
+
+// Places the items in rank order; those that need longer lists wait for the next round.
+void OptimalAssignment::match(const Execution& execution) {
+  matching_ = std::make_unique<MinCostMatching>(items_.size(), lists_, list_of_, weights_);
+  std::vector<Row> waiting(items_.size()), next, wanting;
+  std::iota(waiting.begin(), waiting.end(), Row{0});
+  double first_costs = 0;
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    const CandidateList& list = lists_[list_of_[i]];
+    if (list.size > 0) first_costs += matching_->weight(static_cast<Row>(i)) * static_cast<double>(list.sids[0].distortion);
+  }
+  constexpr std::size_t kExactScans = std::size_t{1} << 22U;
+  std::vector<std::uint8_t> marked(lists_.size());
+  found_.assign(items_.size(), 0);
+  Execution alone = execution;
+  alone.threads = 1;
+  while (!waiting.empty()) {
+    next.clear();
+    wanting.clear();
+    parallel_for(alone, "match", 1, waiting.size(),
+                 [&](std::size_t, Worker& worker) {
+      for (const Row item : waiting) {
+        worker.poll();
+        MinCostMatching::Effort effort{kMostScans, 0};
+        if (matching_->scans() > kExactScans + 64 * items_.size()) {
+          effort.tolerance = options_.gap * first_costs / static_cast<double>(items_.size());
+        }
+        const MinCostMatching::Outcome outcome = matching_->place(item, effort);
+        if (outcome == MinCostMatching::Outcome::placed) found_[item] = 1;
+        if (outcome == MinCostMatching::Outcome::wants_more) {
+          next.push_back(item);
+          for (const Row list : matching_->short_lists()) {
+            if (marked[list] == 0) wanting.push_back(list);
+            marked[list] = 1;
+          }
+        }
+      }
+    });
+    for (const Row list : wanting) marked[list] = 0;
+    grow(wanting, execution);
+    waiting.swap(next);
+  }
+  choices_.resize(items_.size());
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    choices_[i] = found_[i] != 0 ? matching_->sid(static_cast<Row>(i)) : nearest_[i];
+  }
+}
+
+void OptimalAssignment::run(const Execution& execution) {
+  group(execution);
+  deeper_ = std::make_unique<DeeperLeast>(codebooks_, products_, execution);
+  lists_.resize(sample_.size());
+  searches_.resize(sample_.size());
+  std::vector<Row> all(sample_.size());
+  std::iota(all.begin(), all.end(), Row{0});
+  grow(all, execution);
+  match(execution);
+}
+
+OptimalAssignment::Bounds OptimalAssignment::bounds(std::span<const float> distortion,
+                                                    const Execution& execution) const {
+  std::vector<Bounds> parts(chunks_of(items_.size(), kChunk));
+  Execution quiet = execution;
+  quiet.progress = nullptr;
+  parallel_for(quiet, "bounds", parts.size(), items_.size(), [&](std::size_t chunk, Worker&) {
+    for (std::size_t i = chunk * kChunk; i < std::min((chunk + 1) * kChunk, items_.size()); ++i) {
+      const auto item = static_cast<Row>(i);
+      const double weight = matching_->weight(item), utility = matching_->utility(item);
+      parts[chunk].over_lists += std::min(utility, weight * static_cast<double>(distortion[i]));
+      parts[chunk].over_all += std::min(utility, weight * static_cast<double>(searches_[list_of_[i]].floor));
+    }
+  });
+  Bounds bounds;
+  for (const Bounds& part : parts) {
+    bounds.over_lists += part.over_lists;
+    bounds.over_all += part.over_all;
+  }
+  const double prices = matching_->prices();
+  bounds.over_lists -= prices;
+  bounds.over_all -= prices;
+  return bounds;
+}
+
+}  // namespace puresid
