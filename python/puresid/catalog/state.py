@@ -252,8 +252,14 @@ class State:
             end += count
         return held[distinct_rows(held)] if self.parameters.duplicates == "share" else held
 
-    def counts(self, generation: int) -> dict[str, Any]:
-        """Count what a manifest says: items, SIDs, tombstones, stages."""
+    def counts(self, held: int) -> dict[str, Any]:
+        """Count what a manifest says: items, SIDs, tombstones, stages.
+
+        Parameters
+        ----------
+        held : int
+            How many SIDs `held` gives.
+        """
         items = sids = self.n_items
         if self.parameters.duplicates == "share":
             sids = count_distinct(self.sids(self.live_places()))
@@ -263,6 +269,6 @@ class State:
         return {
             "items": items,
             "sids": sids,
-            "tombstones": len(self.held(generation)) - sids,
+            "tombstones": held - sids,
             "stages": stages.tolist(),
         }
