@@ -336,10 +336,12 @@ def _published(wanted: Digests, state: State, threads: int | None) -> Places:
         for begin in range(0, len(part.segment), _SCANNED_AT_ONCE):
             # The words wanted are few: each published one is looked up among them.
             block = part.digests[begin : begin + _SCANNED_AT_ONCE]
-            offsets, places = ragged(
-                *index.find(np.ascontiguousarray(block[:, 0]), threads=threads)
-            )
-            hits = np.repeat(np.arange(len(block)), np.diff(offsets))
+            first, last = index.find(np.ascontiguousarray(block[:, 0]), threads=threads)
+            there = np.flatnonzero(first < last)
+            if len(there) == 0:
+                continue
+            offsets, places = ragged(first[there], last[there])
+            hits = np.repeat(there, np.diff(offsets))
             at = index.rows(places)
             same = (block[hits, 1] == wanted[at, 1]) & part.live(begin + hits) & (rows[at] < 0)
             # The last of several assignments to one place stays: the lowest row.
