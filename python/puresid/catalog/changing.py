@@ -67,13 +67,13 @@ def store_without_generation(folder: str | os.PathLike[str]) -> Store:
     try:
         return Store.create(folder)
     except CatalogError:
-        store = _opened(folder)
+        store = _store_at(folder)
         if store is None or store.generations():
             raise
         return store
 
 
-def _opened(folder: str | os.PathLike[str]) -> Store | None:
+def _store_at(folder: str | os.PathLike[str]) -> Store | None:
     try:
         return Store.open(folder)
     except CatalogError:
