@@ -68,17 +68,15 @@ class TestItems:
             assert state_of(again) == state_of(catalog)
             assert again.manifest == catalog.manifest
 
-        check()
         catalog.add(names(9), np.repeat(vectors(3), 3, axis=0))
         check()
         catalog.remove(names(2))
         check()
         catalog.add(names(4, 9), vectors(4))  # one of each vector that is there, and a new one
         check()
-        catalog.update(names(2, 2), vectors(2, seed=5), reassign=True)
-        check()
-        catalog.update(names(2, 4), vectors(2, seed=6))
-        check()
+        for reassign in (True, False):
+            catalog.update(names(2, 2), vectors(2, seed=5 + reassign), reassign=reassign)
+            check()
         catalog.migrate(books(3), catalog.items().keys, vectors(11, seed=7))
         check()
 
