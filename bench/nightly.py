@@ -159,6 +159,9 @@ def _moved(first: dict[int, bytes], rows: list[int], sids: np.ndarray) -> float:
     return moved / len(both)
 
 
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#c2570c", "#00805f", "#57606a"
+
+
 def draw(days: list[Day], title: str) -> str:
     """The plot as SVG."""
     import io
@@ -166,60 +169,12 @@ def draw(days: list[Day], title: str) -> str:
     import matplotlib
     from matplotlib.figure import Figure
 
+    after = [day for day in days if day.appended is not None]
     with matplotlib.rc_context({"svg.hashsalt": "puresid", "font.size": 9.0}):
         figure = Figure(figsize=(9.0, 3.4), layout="constrained")
         left, right = figure.subplots(1, 2)
-        after = [day for day in days if day.appended is not None]
-        x = [day.day for day in after]
-        left.plot(
-            x,
-            [day.appended for day in after],
-            "o-",
-            ms=3,
-            color="#0072b2",
-            label="appended by Catalog",
-        )
-        left.plot(
-            x,
-            [day.appended_rebuilt for day in after],
-            "s-",
-            ms=3,
-            color="#c2570c",
-            label="the same items, all rebuilt",
-        )
-        left.plot(
-            x,
-            [day.appended_nearest for day in after],
-            "--",
-            color="#57606a",
-            label="the same items, nearest (not unique)",
-        )
-        left.set_title("distortion of the items that came after day 0")
-        left.set_ylabel("mean squared distance; does not begin at 0")
-        right.plot(
-            x,
-            [100 * day.moved_refitted for day in after],
-            "^-",
-            ms=3,
-            color="#00805f",
-            label="codebooks fitted anew, rebuilt",
-        )
-        right.plot(
-            x,
-            [100 * day.moved_rebuilt for day in after],
-            "s-",
-            ms=3,
-            color="#c2570c",
-            label="same codebooks, rebuilt",
-        )
-        right.plot(x, [day.moved for day in after], "o-", ms=3, color="#0072b2", label="Catalog")
-        for name in ("moved_refitted", "moved_rebuilt", "moved"):
-            value = getattr(after[-1], name)
-            text = f"{value:.1%}" if isinstance(value, float) else f"{value}"
-            height = value * 100 + (3 if name == "moved_rebuilt" else -6 if name == "moved" else 3)
-            right.annotate(text, (after[-1].day, height), ha="right", fontsize=8)
-        right.set_title("items of day 0 whose SID is another by now, %")
-        right.set_ylim(-8, 108)
+        _draw_distortion(left, after)
+        _draw_moved(right, after)
         for axes in (left, right):
             axes.set_xlabel("day")
             axes.spines[["top", "right"]].set_visible(False)
@@ -229,6 +184,78 @@ def draw(days: list[Day], title: str) -> str:
         buffer = io.StringIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
+
+
+def _draw_distortion(axes: Any, days: list[Day]) -> None:
+    x = [day.day for day in days]
+    for name, style, color, label in (
+        ("appended", "o-", BLUE, "appended by Catalog"),
+        ("appended_rebuilt", "s-", ORANGE, "the same items, all rebuilt"),
+        ("appended_nearest", "--", GREY, "the same items, nearest (not unique)"),
+    ):
+        axes.plot(x, [getattr(day, name) for day in days], style, ms=3, color=color, label=label)
+    axes.set_title("distortion of the items that came after day 0")
+    axes.set_ylabel("mean squared distance; does not begin at 0")
+
+
+def _draw_moved(axes: Any, days: list[Day]) -> None:
+    x, last = [day.day for day in days], days[-1]
+    for values, end, offset, style, color, label in (
+        (
+            [100 * day.moved_refitted for day in days],
+            f"{last.moved_refitted:.1%}", 3, "^-", GREEN, "codebooks fitted anew, rebuilt",
+        ),
+        (
+            [100 * day.moved_rebuilt for day in days],
+            f"{last.moved_rebuilt:.1%}", 3, "s-", ORANGE, "same codebooks, rebuilt",
+        ),
+        ([day.moved for day in days], f"{last.moved}", -6, "o-", BLUE, "Catalog"),
+    ):  # fmt: skip
+        axes.plot(x, values, style, ms=3, color=color, label=label)
+        axes.annotate(end, (last.day, values[-1] + offset), ha="right", fontsize=8)
+    axes.set_title("items of day 0 whose SID is another by now, %")
+    axes.set_ylim(-8, 108)
+
+
+def tables(days: list[Day], epochs: list[Epoch]) -> str:
+    """The tables of docs/catalog.md."""
+    lines = [
+        "| day | items | tombstones | load | SIDs moved | moved, rebuilt | moved, refitted | "
+        "distortion | rebuilt | refitted | of appended | rebuilt | nearest |",
+        "| --: " * 13 + "|",
+    ]
+    for day in days:
+        if day.day % 5 and day.day != 1:
+            continue
+        cells = [
+            f"{day.day}",
+            f"{day.items:,}",
+            f"{day.tombstones:,}",
+            f"{day.load:.1%}",
+            f"{day.moved}",
+            f"{day.moved_rebuilt:.1%}",
+            f"{day.moved_refitted:.1%}",
+        ]
+        distortions = (
+            day.distortion,
+            day.distortion_rebuilt,
+            day.distortion_refitted,
+            day.appended,
+            day.appended_rebuilt,
+            day.appended_nearest,
+        )
+        cells += ["" if value is None else f"{value:.4f}" for value in distortions]
+        lines.append("| " + " | ".join(cells) + " |")
+    moved = sum(day.moved for day in days)
+    lines += [
+        f"\nSIDs moved by Catalog in {DAYS} nights: {moved}",
+        "\n| codebooks of a new epoch on the last day | tokens kept | SIDs kept | distortion |",
+        "| :-- | --: | --: | --: |",
+    ]
+    for epoch in epochs:
+        tokens = ", ".join(f"{share:.1%}" for share in epoch.tokens)
+        lines.append(f"| {epoch.name} | {tokens} | {epoch.sids:.1%} | {epoch.distortion:.4f} |")
+    return "\n".join(lines)
 
 
 def main() -> int:
@@ -248,40 +275,7 @@ def main() -> int:
         nights = Nights(vectors, sizes, Path(folder))
         days = [nights.night(day) for day in range(DAYS + 1)]
         epochs = nights.epochs()
-    print(
-        "| day | items | tombstones | load | SIDs moved | moved, rebuilt | moved, refitted | "
-        "distortion | rebuilt | refitted | of appended | rebuilt | nearest |"
-    )
-    print("| --: " * 13 + "|")
-    for day in days:
-        if day.day % 5 == 0 or day.day == 1:
-            cells = [
-                f"{day.day}",
-                f"{day.items:,}",
-                f"{day.tombstones:,}",
-                f"{day.load:.1%}",
-                f"{day.moved}",
-                f"{day.moved_rebuilt:.1%}",
-                f"{day.moved_refitted:.1%}",
-            ]
-            cells += [
-                "" if value is None else f"{value:.4f}"
-                for value in (
-                    day.distortion,
-                    day.distortion_rebuilt,
-                    day.distortion_refitted,
-                    day.appended,
-                    day.appended_rebuilt,
-                    day.appended_nearest,
-                )
-            ]
-            print("| " + " | ".join(cells) + " |")
-    print(f"\nSIDs moved by Catalog in {DAYS} nights: {sum(day.moved for day in days)}")
-    print("\n| codebooks of a new epoch on the last day | tokens kept | SIDs kept | distortion |")
-    print("| :-- | --: | --: | --: |")
-    for epoch in epochs:
-        tokens = ", ".join(f"{share:.1%}" for share in epoch.tokens)
-        print(f"| {epoch.name} | {tokens} | {epoch.sids:.1%} | {epoch.distortion:.4f} |")
+    print(tables(days, epochs))
     if options.json:
         record = {"vectors": BEAUTY, "sizes": sizes, "version": puresid.__version__}
         options.json.write_text(

@@ -278,6 +278,18 @@ def test_the_log_is_lines_of_json():
     assert lines[-1]["type"] == "CatalogError"
 
 
+def test_the_log_has_no_distortion_of_items_that_share_a_sid():
+    create("--duplicates", "share")
+    np.save("v.npy", np.zeros((1, DIM)))
+    for key, shares in (("a", False), ("b", True)):
+        Path("k.txt").write_text(f"{key}\n")
+        run("add", "c", "v.npy", "--keys", "k.txt", "--log", "log.jsonl")
+        added = json.loads(Path("log.jsonl").read_text().splitlines()[-3])
+        assert (added["event"], added["items"]) == ("added", 1)
+        assert added["distortion"] == added["nearest_distortion"]
+        assert (added["distortion"] is None) == shares
+
+
 def test_a_warning_is_a_line(tmp_path):
     puresid.Codebooks([np.eye(2), np.eye(2) / 2]).save("small.safetensors")
     run("create", "s", "--codebooks", "small.safetensors")

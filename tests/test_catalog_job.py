@@ -1,5 +1,6 @@
 """The config of a job, files of settings, and the log."""
 
+import datetime
 import io
 import json
 import re
@@ -45,6 +46,27 @@ def test_nothing_said(tmp_path):
         ("[parameters]\ncapacity = 0", "[parameters]: capacity is 0; at least 1 is needed"),
         ("[parameters]\nmethod = 'best'", "[parameters]: method is 'best'; it must be one of"),
         ("x =", "not a TOML file"),
+        # TOML has dates and times, which JSON has not.
+        ("codebooks = 2024-01-31", "codebooks is datetime.date(2024, 1, 31); text is needed"),
+        ("[input]\ncolumn = 07:32:00", "[input] column is datetime.time(7, 32); text is needed"),
+        ("[input]\n2024-01-31 = 'x'", "[input] has the key '2024-01-31'; known are"),
+        (
+            "[parameters]\nrecycle_after = 2024-01-31",
+            "[parameters]: recycle_after is datetime.date(2024, 1, 31); an integer is needed",
+        ),
+        (
+            "[parameters]\nmax_distortion = 2024-01-31T07:32:00",
+            "[parameters]: max_distortion is datetime.datetime(2024, 1, 31, 7, 32); a number",
+        ),
+        (
+            "[parameters]\ntiers = [[1, 2024-01-31]]",
+            "[parameters]: tiers[0][1] is datetime.date(2024, 1, 31); an integer is needed",
+        ),
+        # What parameters take and manifests could not echo.
+        (
+            f"[parameters]\nmax_distortion = {2**64}",
+            "['parameters']['max_distortion'] has 65 bits; whole numbers have up to 64",
+        ),
     ],
 )
 def test_what_a_config_may_not_say(tmp_path, text, message):
@@ -95,3 +117,12 @@ def test_lines():
     assert (one["event"], one["a"]) == ("one", "ü")
     assert (two["event"], two["type"], two["message"]) == ("error", "KeyError", "'x'")
     JsonLines(None).write("one", {})
+
+
+def test_what_is_no_json_is_not_written_as_text():
+    lines = JsonLines(io.StringIO())
+    with pytest.raises(TypeError, match="date is not JSON serializable"):
+        lines.write("one", {"day": datetime.date(2024, 1, 31)})
+    with pytest.raises(ValueError, match="Out of range float values are not JSON compliant"):
+        lines.write("one", {"distortion": float("nan")})
+    assert lines.handle.getvalue() == ""

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from living_cases import books, made, names, state_of, tree, vectors
+from living_cases import books, made, names, published, segment, state_of, tree, vectors
 from puresid import Catalog
-from puresid.catalog import CatalogError
+from puresid.catalog import CatalogError, state
 from puresid.catalog.digests import vector_digests
 from puresid.catalog.keys import Keys
 from puresid.catalog.places import Places, grouped
@@ -36,8 +36,10 @@ def aged(tmp_path, options, codebooks=None):
     return catalog
 
 
+@pytest.mark.parametrize("sorted_from", [0, 99])
 @pytest.mark.parametrize("options", OPTIONS)
-def test_against_a_dict(tmp_path, options):
+def test_against_a_dict(tmp_path, monkeypatch, options, sorted_from):
+    monkeypatch.setattr(state, "_SORTED_FROM", sorted_from)
     catalog = aged(tmp_path, options)
     for again in (catalog, Catalog.open(catalog.folder), Catalog.open(catalog.folder, mmap=False)):
         items = again.items()
@@ -51,6 +53,7 @@ def test_against_a_dict(tmp_path, options):
             key in known for key in [*keys, *names(100)]
         ]
         every = np.argwhere(np.ones((6, 6, 6))).tolist()
+        every = [*np.random.default_rng(1).permutation(every).tolist(), [0, 70_000, 0], every[3]]
         found = again.resolve(every)
         for sid, answer in zip(map(tuple, every), found, strict=True):
             expected = [key for key in known if known[key][0] == sid]
@@ -66,6 +69,15 @@ def test_against_a_dict(tmp_path, options):
             assert below.keys.tolist() == [keys[place] for _, _, place in wanted]
             assert [*map(tuple, below.sids.tolist())] == [sid for sid, _, _ in wanted]
             assert (below.slots is None) == (items.slots is None)
+
+
+def test_files_whose_codes_have_other_layouts(tmp_path):
+    sids = [[[0, 1, 0], [1, 0, 1]], [[2, 3, 5]], [[1, 1, 1]], [[0, 4, 3], [3, 0, 4]]]
+    parts = [segment([f"{n}{row}" for row in range(len(of))], of) for n, of in enumerate(sids)]
+    catalog = published(made(tmp_path), *parts)
+    assert len({part.segment.codes.bits for part in catalog._state.parts}) == 3
+    asked = [[3, 0, 4], [0, 1, 0], [1, 1, 1], [2, 3, 5], [1, 0, 1], [0, 4, 3], [0, 4, 1]]
+    assert catalog.resolve(asked) == [["31"], ["00"], ["20"], ["10"], ["01"], ["30"], []]
 
 
 def test_items_stand_in_the_order_in_which_they_came(tmp_path):

@@ -74,8 +74,6 @@ def check_look_ups(rng: np.random.Generator, segment: Segment) -> None:
     expected = [begins_with(segment.sids, query) for query in queries]
     offsets, rows = segment.rows_of_sids(queries, threads=2)
     assert [rows[a:b].tolist() for a, b in itertools.pairwise(offsets)] == expected
-    first = segment.first_rows_of_sids(queries)
-    assert first.tolist() == [rows[0] if rows else -1 for rows in expected]
     for query in queries:
         for depth in range(segment.n_levels + 1):
             assert segment.prefix(query[:depth]).tolist() == begins_with(
@@ -146,7 +144,7 @@ def test_an_empty_segment(kind):
     again = Segment.from_tensors(segment.to_tensors())
     assert len(again) == 0
     assert again.prefix([]).tolist() == again.prefix([1]).tolist() == []
-    assert again.first_rows_of_sids([[0, 0, 0]]).tolist() == [-1]
+    assert [found.tolist() for found in again.rows_of_sids([[0, 0, 0]])] == [[0, 0], []]
     assert again.rows_of(Keys.of(["a"] if kind == "string" else [1])).tolist() == [-1]
     assert again.repeated_sids().tolist() == []
 
@@ -248,9 +246,9 @@ def test_more_rows_than_an_index_has_are_refused(monkeypatch):
 BAD_QUERIES = {
     "keys of kind 'int64' do not go with keys of kind 'string'": lambda s: s.rows_of(Keys.of([1])),
     r"sids has shape \(1, 3\); \(rows, 2\) is needed": lambda s: s.rows_of_sids([[1, 2, 3]]),
-    r"sids has token -1": lambda s: s.first_rows_of_sids([[1, -1]]),
-    r"sids\[0\] has token 4294967296": lambda s: s.first_rows_of_sids([[1, 2**32]]),
-    "sids has dtype float64": lambda s: s.first_rows_of_sids([[1.0, 2.0]]),
+    r"sids has token -1": lambda s: s.rows_of_sids([[1, -1]]),
+    r"sids\[0\] has token 4294967296": lambda s: s.rows_of_sids([[1, 2**32]]),
+    "sids has dtype float64": lambda s: s.rows_of_sids([[1.0, 2.0]]),
     r"tokens has shape \(3,\); from 0 to 2 tokens are needed": lambda s: s.prefix([1, 2, 3]),
     r"tokens has shape \(1, 1\); from 0 to 2": lambda s: s.prefix([[1]]),
     r"tokens\[0\] has token -1": lambda s: s.prefix([-1]),
@@ -355,7 +353,7 @@ def test_an_unchecked_index_never_leads_outside():
             queries = some_queries(rng, segment)
             for ask in (
                 lambda damaged=damaged: damaged.rows_of(damaged.keys),
-                lambda damaged=damaged, queries=queries: damaged.first_rows_of_sids(queries),
+                lambda damaged=damaged, queries=queries: damaged.rows_of_sids(queries)[1],
                 lambda damaged=damaged, queries=queries: damaged.prefix(queries[0]),
             ):
                 try:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from living_cases import books, made, names, published, segment, vectors
+from living_cases import books, made, names, published, segment, state_of, vectors
 from puresid import Catalog
 from puresid.catalog import CorruptFileError
 from puresid.catalog.changes import Moves, Removals, Updates
@@ -53,6 +53,32 @@ class TestItems:
             catalog.add(names(3), vectors(3))
             catalog.remove(["a", "item 2"])
             assert Catalog.open(catalog.folder).verify() == []
+
+    @pytest.mark.parametrize(
+        "options", [{}, {"capacity": 3}, {"duplicates": "share"}, {"recycle_after": 1}]
+    )
+    def test_each_call_counts_what_verify_counts(self, tmp_path, options):
+        """And the object sees what a new one reads: an addition hands on what it has counted."""
+        catalog = made(tmp_path, **options)
+
+        def check():
+            again = Catalog.open(catalog.folder)
+            assert again.verify() == []
+            assert again.parameters == catalog.parameters
+            assert state_of(again) == state_of(catalog)
+            assert again.manifest == catalog.manifest
+
+        catalog.add(names(9), np.repeat(vectors(3), 3, axis=0))
+        check()
+        catalog.remove(names(2))
+        check()
+        catalog.add(names(4, 9), vectors(4))  # one of each vector that is there, and a new one
+        check()
+        for reassign in (True, False):
+            catalog.update(names(2, 2), vectors(2, seed=5 + reassign), reassign=reassign)
+            check()
+        catalog.migrate(books(3), catalog.items().keys, vectors(11, seed=7))
+        check()
 
     def test_a_key_in_two_files(self, tmp_path):
         catalog = published(begun(tmp_path), segment(["d", "b"], [[3, 0, 0], [3, 1, 0]]))
@@ -360,7 +386,7 @@ class TestFiles:
 def test_publishing_counts_what_there_is(tmp_path):
     """The helper of this file makes what the library makes."""
     catalog = begun(tmp_path)
-    manifest = publish(
+    manifest, state = publish(
         catalog._loader,
         catalog.manifest,
         codebooks=catalog.manifest.codebooks,
@@ -371,3 +397,4 @@ def test_publishing_counts_what_there_is(tmp_path):
     )
     assert manifest.counts["items"] == 3
     assert manifest.counts["new_items"] == 0
+    assert state.n_items == 3

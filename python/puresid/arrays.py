@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from puresid._arrow import arrow_matrix, need_pyarrow
+
 SidsArray = npt.NDArray[np.uint16] | npt.NDArray[np.uint32]
 
 _EXACT_IN_FLOAT64 = 2**53
@@ -46,8 +48,6 @@ def as_array(values: Any, name: str) -> npt.NDArray[Any]:
     values = to_numpy(values)
     if not speaks_arrow(values):
         return np.asarray(values)
-    from puresid._arrow import arrow_matrix, need_pyarrow
-
     found = arrow_matrix(values, name)
     if found is None:
         found = np.asarray(values)

@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 
 from puresid._formats import Array, CorruptFileError, PathLike, import_pyarrow
-from puresid.sources import BLOCK_BYTES
 
 __all__ = ["ArrowVectors", "ParquetVectors", "read_parquet"]
+
+BLOCK_BYTES = 16 << 20
+"""Bytes of float32 that a block of vectors becomes at a time."""
 
 
 @contextlib.contextmanager

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
+from puresid._arrow import arrow_vectors
 from puresid.arrays import (
     as_array,
     check_finite,
@@ -18,6 +19,7 @@ from puresid.arrays import (
     speaks_arrow,
     to_numpy,
 )
+from puresid.columns import BLOCK_BYTES
 
 if TYPE_CHECKING:
     from puresid.codebooks import Codebooks
@@ -29,9 +31,6 @@ Floats = npt.NDArray[np.float32]
 
 KEPT_IN_MEMORY = 64 << 20
 """Bytes of vectors that are kept, or converted, in memory; more go to a file, or in blocks."""
-
-BLOCK_BYTES = 16 << 20
-"""Bytes of float32 that a block of a large array becomes at a time."""
 
 
 @runtime_checkable
@@ -143,8 +142,6 @@ def vectors_or_source(values: Any) -> npt.NDArray[Any] | VectorSource:
         return values
     values = to_numpy(values)
     if speaks_arrow(values):
-        from puresid._arrow import arrow_vectors
-
         found = arrow_vectors(values, "vectors")
         if found is not None and not isinstance(found, np.ndarray):
             return found

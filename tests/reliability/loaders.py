@@ -96,7 +96,6 @@ def _look_up(segment: Any) -> bytes:
         len(segment),
         segment.rows_of(known, threads=1),
         *segment.rows_of_sids(asked, threads=1),
-        segment.first_rows_of_sids(asked, threads=1),
         segment.prefix([]),
         segment.prefix([0]),
         segment.repeated_sids(),

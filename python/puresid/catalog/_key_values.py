@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from puresid._arrow import arrow_column
 from puresid.arrays import speaks_arrow, to_numpy
 
 __all__ = ["integers_or_texts"]
@@ -35,8 +36,6 @@ def integers_or_texts(values: Any, name: str) -> Ints | Texts:
         As for `Keys.of`.
     """
     if speaks_arrow(values):
-        from puresid._arrow import arrow_column
-
         column = arrow_column(values, name)
         if column is not None:
             return _from_arrow(column, name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import cast
 
@@ -11,10 +11,11 @@ import numpy.typing as npt
 
 from puresid.arrays import SidsArray
 
-__all__ = ["SidCodes"]
+__all__ = ["AskedSids", "SidCodes"]
 
 Codes = npt.NDArray[np.uint64]
 Bools = npt.NDArray[np.bool_]
+Rows = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -66,3 +67,26 @@ class SidCodes:
             return low, np.full(len(low), np.iinfo(np.uint64).max)
         low <<= np.uint64(below)
         return low, low | np.uint64((1 << below) - 1)
+
+
+@dataclass(eq=False)
+class AskedSids:
+    """SIDs, or prefixes of one length, that are looked up in many segments.
+
+    Segments have few layouts of codes, most of them the same one: what follows from the last is
+    kept. Not for several threads.
+
+    Attributes
+    ----------
+    tokens : ndarray, shape (m, n), uint32
+    """
+
+    tokens: npt.NDArray[np.uint32]
+    _last: tuple[SidCodes, tuple[Codes, Codes, Rows]] | None = field(default=None, init=False)
+
+    def bounds(self, codes: SidCodes) -> tuple[Codes, Codes, Rows]:
+        """Return `SidCodes.bounds`, and the rows that are not in reach, which are nowhere."""
+        if self._last is None or self._last[0] != codes:
+            beyond = np.flatnonzero(~codes.in_reach(self.tokens))
+            self._last = codes, (*codes.bounds(self.tokens), beyond)
+        return self._last[1]

@@ -16,7 +16,7 @@ from puresid.catalog.digests import Digests, vector_digests
 from puresid.catalog.errors import CatalogError
 from puresid.catalog.index import SortedIndex, ragged
 from puresid.catalog.keys import Keys
-from puresid.catalog.loads import PrefixLoad, prefix_loads
+from puresid.catalog.loads import Held
 from puresid.catalog.parameters import with_slots
 from puresid.catalog.places import Places, Rows
 from puresid.catalog.results import Duplicates
@@ -74,7 +74,7 @@ class Placed:
     distortion : ndarray, shape (n,), float32
     nearest_distortion : float
     duplicates : Duplicates
-    loads : tuple of PrefixLoad
+    held : Held
         With these items.
     """
 
@@ -82,7 +82,7 @@ class Placed:
     distortion: npt.NDArray[np.float32]
     nearest_distortion: float
     duplicates: Duplicates
-    loads: tuple[PrefixLoad, ...]
+    held: Held
 
 
 @dataclass(frozen=True)
@@ -233,9 +233,9 @@ def place(
     alone = np.ones(len(batch), dtype=np.bool_)
     if state.parameters.duplicates == "share":
         alone = (same_batch < 0) & ~same_part.found
-    held = state.held(generation)
-    result = _assigned(batch.chosen(alone), state, held, threads, progress)
-    loads = prefix_loads([held, result.sids], state.codebooks, capacity=state.parameters.capacity)
+    taken = state.held(generation)
+    result = _assigned(batch.chosen(alone), state, taken, threads, progress)
+    held = Held.of([taken, result.sids], state.codebooks, capacity=state.parameters.capacity)
     sids, stages, distortion = result.sids, result.stages, result.distortion
     if not alone.all():
         unknown = np.full(len(batch), math.nan, dtype=np.float32)
@@ -255,7 +255,7 @@ def place(
         slots=slots,
         threads=threads,
     )
-    return Placed(segment, distortion, result.nearest_distortion, duplicates, loads)
+    return Placed(segment, distortion, result.nearest_distortion, duplicates, held)
 
 
 @dataclass(frozen=True, eq=False)
@@ -279,7 +279,7 @@ class _Sharing:
 def _assigned(
     batch: Batch,
     state: State,
-    held: npt.NDArray[np.uint32],
+    taken: npt.NDArray[np.uint32],
     threads: int | None,
     progress: bool,
 ) -> Assignment:
@@ -294,7 +294,7 @@ def _assigned(
         parameters.method,
         tiers=tiers,
         priority=None if batch.ranks is None else -batch.ranks,
-        taken=held,
+        taken=taken,
         max_distortion=parameters.max_distortion,
         threads=threads,
         progress=progress,
@@ -336,10 +336,12 @@ def _published(wanted: Digests, state: State, threads: int | None) -> Places:
         for begin in range(0, len(part.segment), _SCANNED_AT_ONCE):
             # The words wanted are few: each published one is looked up among them.
             block = part.digests[begin : begin + _SCANNED_AT_ONCE]
-            offsets, places = ragged(
-                *index.find(np.ascontiguousarray(block[:, 0]), threads=threads)
-            )
-            hits = np.repeat(np.arange(len(block)), np.diff(offsets))
+            first, last = index.find(np.ascontiguousarray(block[:, 0]), threads=threads)
+            there = np.flatnonzero(first < last)
+            if len(there) == 0:
+                continue
+            offsets, places = ragged(first[there], last[there])
+            hits = np.repeat(there, np.diff(offsets))
             at = index.rows(places)
             same = (block[hits, 1] == wanted[at, 1]) & part.live(begin + hits) & (rows[at] < 0)
             # The last of several assignments to one place stays: the lowest row.

@@ -103,7 +103,7 @@ class Catalog(Writer):
         ).for_codebooks(books)
         loader = Loader(changing.store_without_generation(folder), True, {})
         with loader.store.locked(wait=False):
-            manifest = publish(
+            manifest, state = publish(
                 loader,
                 None,
                 codebooks=write_codebooks(loader, books, 1),
@@ -112,7 +112,7 @@ class Catalog(Writer):
                 epoch=1,
                 config=checked,
             )
-        return cls(loader, manifest, loader.state(manifest))
+        return cls(loader, manifest, state)
 
     @classmethod
     def open(
@@ -211,7 +211,7 @@ class Catalog(Writer):
             Prefixes are filled by 0.7 and more.
         """
         with self._writing(config, dry_run) as config:
-            added, files = changing.add(
+            added, held, files = changing.add(
                 self._loader,
                 self._state,
                 self.generation,
@@ -224,8 +224,8 @@ class Catalog(Writer):
                 progress=progress,
             )
             if len(added):
-                warn_of_load(added.prefix_loads, stacklevel=2)
-            self._publish(files, config)
+                warn_of_load(held.loads, stacklevel=2)
+            self._publish(files, config, held)
         return added
 
     def remove(
@@ -313,7 +313,7 @@ class Catalog(Writer):
             As `add`.
         """
         with self._writing(config) as config:
-            updated, loads, files = changing.update(
+            updated, held, files = changing.update(
                 self._loader,
                 self._state,
                 self._manifest,
@@ -324,8 +324,9 @@ class Catalog(Writer):
                 threads=threads,
                 progress=progress,
             )
-            warn_of_load(loads, stacklevel=2)
-            self._publish(files, config)
+            if held is not None:
+                warn_of_load(held.loads, stacklevel=2)
+            self._publish(files, config, held)
         return updated
 
     def migrate(
@@ -394,6 +395,6 @@ class Catalog(Writer):
                 threads=threads,
                 progress=progress,
             )
-            warn_of_load(plan.loads, stacklevel=2)
-            self._begin_epoch(plan.codebooks, plan.parameters, plan.files, config)
+            warn_of_load(plan.held.loads, stacklevel=2)
+            self._begin_epoch(plan.codebooks, plan.parameters, plan.files, config, plan.held)
         return plan.migrated

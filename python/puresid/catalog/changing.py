@@ -17,7 +17,7 @@ from puresid.catalog.differences import items_at
 from puresid.catalog.errors import CatalogError
 from puresid.catalog.keys import Keys
 from puresid.catalog.loading import Loader
-from puresid.catalog.loads import PrefixLoad
+from puresid.catalog.loads import Held
 from puresid.catalog.manifest import FileEntry, Manifest
 from puresid.catalog.parameters import Parameters
 from puresid.catalog.places import Places
@@ -34,7 +34,6 @@ __all__ = ["Epoch", "add", "migrate", "remove", "store_without_generation", "upd
 EXISTING = ("error", "same", "skip")
 
 Files = tuple[FileEntry, ...]
-Loads = tuple[PrefixLoad, ...]
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,14 +46,14 @@ class Epoch:
     codebooks : FileEntry
     parameters : Parameters
     files : tuple of FileEntry
-    loads : tuple of PrefixLoad
+    held : Held
     """
 
     migrated: Migrated
     codebooks: FileEntry
     parameters: Parameters
     files: Files
-    loads: Loads
+    held: Held
 
 
 def store_without_generation(folder: str | os.PathLike[str]) -> Store:
@@ -68,13 +67,13 @@ def store_without_generation(folder: str | os.PathLike[str]) -> Store:
     try:
         return Store.create(folder)
     except CatalogError:
-        store = _opened(folder)
+        store = _store_at(folder)
         if store is None or store.generations():
             raise
         return store
 
 
-def _opened(folder: str | os.PathLike[str]) -> Store | None:
+def _store_at(folder: str | os.PathLike[str]) -> Store | None:
     try:
         return Store.open(folder)
     except CatalogError:
@@ -93,7 +92,7 @@ def add(
     dry_run: bool,
     threads: int | None,
     progress: bool,
-) -> tuple[Added, Files]:
+) -> tuple[Added, Held, Files]:
     """Do what `Catalog.add` says, but for publishing; `generation` is the one that there is."""
     one_of(existing, "existing", EXISTING)
     column = read_keys(keys, state)
@@ -125,9 +124,9 @@ def add(
         nearest_distortion=placed.nearest_distortion,
         duplicates=placed.duplicates,
         skipped=int(there.sum()),
-        prefix_loads=placed.loads,
+        prefix_loads=placed.held.loads,
     )
-    return added, files
+    return added, placed.held, files
 
 
 def remove(
@@ -158,7 +157,7 @@ def update(
     reassign: bool,
     threads: int | None,
     progress: bool,
-) -> tuple[Updated, Loads, Files]:
+) -> tuple[Updated, Held | None, Files]:
     """Do what `Catalog.update` says, but for publishing."""
     generation = manifest.generation
     column = read_keys(keys, state)
@@ -171,19 +170,19 @@ def update(
     batch, places = batch.chosen(changed), places.chosen(changed)
     before = items_at(state, places)
     if len(batch) == 0:
-        return Updated(generation, before, before.sids), (), ()
+        return Updated(generation, before, before.sids), None, ()
     if not reassign:
         order = np.lexsort((places.rows, places.parts))
         numbers = (places.parts[order].astype(np.uint32), places.rows[order].astype(np.uint32))
         entry = write_rows(loader, Updates(*numbers, batch.digests[order]), generation + 1)
-        return Updated(generation + 1, before, before.sids), (), (entry,)
+        return Updated(generation + 1, before, before.sids), None, (entry,)
     gone = write_rows(loader, removals(places), generation + 1)
     without = loader.state_of(manifest.codebooks, state.parameters, (*manifest.files, gone))
     placed = place(batch, without, generation + 1, threads=threads, progress=progress)
     segment = placed.segment
     new = write_rows(loader, segment, generation + 1)
     after = Items(segment.keys, segment.sids, segment.slots)
-    return Updated(generation + 1, after, before.sids), placed.loads, (gone, new)
+    return Updated(generation + 1, after, before.sids), placed.held, (gone, new)
 
 
 def migrate(
@@ -232,7 +231,7 @@ def migrate(
         alignment=alignment,
     )
     entry = write_codebooks(loader, codebooks, generation)
-    return Epoch(migrated, entry, chosen, files, placed.loads)
+    return Epoch(migrated, entry, chosen, files, placed.held)
 
 
 def _all_places(keys: Keys, state: State) -> Places:

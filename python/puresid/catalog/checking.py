@@ -9,10 +9,9 @@ from puresid._formats import CorruptFileError
 from puresid.catalog.changes import Moves
 from puresid.catalog.keys import Keys
 from puresid.catalog.loading import Loader
-from puresid.catalog.loads import prefix_loads
 from puresid.catalog.manifest import FileEntry, Manifest
 from puresid.catalog.places import Rows
-from puresid.catalog.publishing import counts_of, loads_of
+from puresid.catalog.publishing import counts_of, held_of, loads_of
 from puresid.catalog.segment import Segment
 from puresid.catalog.state import State
 from puresid.catalog.store import Store
@@ -122,19 +121,17 @@ def _moves(store: Store, state: State, entry: FileEntry, moves: Moves) -> list[s
 
 def _counts(store: Store, manifest: Manifest, state: State) -> list[str]:
     path = store.manifest_path(manifest.generation)
-    expected = counts_of(state, manifest.files, manifest.generation)
+    held = held_of(state, manifest.generation)
+    expected = counts_of(state, manifest.files, manifest.generation, held)
     found = [
         f"{path} says {name} {manifest.counts.get(name)}; there are {expected.get(name)}"
         for name in sorted(expected.keys() | manifest.counts.keys())
         if manifest.counts.get(name) != expected.get(name)
     ]
-    loads = prefix_loads(
-        [state.held(manifest.generation)], state.codebooks, capacity=state.parameters.capacity
-    )
     try:
         said = loads_of(manifest)
     except (KeyError, TypeError):
         said = ()
-    if said != loads:
+    if said != held.loads:
         found.append(f"{path} says another load of prefixes than there is")
     return found

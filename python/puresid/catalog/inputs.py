@@ -20,7 +20,7 @@ from puresid.columns import _open_parquet, column_named, listed
 from puresid.files import ARROW_SUFFIXES, _map_table, _suffix, open_vectors, read_npy
 from puresid.sources import VectorSource
 
-__all__ = ["KEY_SUFFIXES", "Items", "open_items", "open_keys"]
+__all__ = ["KEY_SUFFIXES", "OpenedItems", "open_items", "open_keys"]
 
 Floats = npt.NDArray[np.float64]
 
@@ -33,7 +33,7 @@ OTHER_KEY_COLUMNS = ("item_id", "id")
 
 
 @dataclass(frozen=True, eq=False)
-class Items:
+class OpenedItems:
     """Items as `open_items` found them. Row i of each part belongs to the same item.
 
     Attributes
@@ -62,7 +62,7 @@ def open_items(
     key_column: str | None = None,
     priority: PathLike | None = None,
     priority_column: str | None = None,
-) -> Items:
+) -> OpenedItems:
     """Open the items of a table, or of a matrix of vectors and a file of keys beside it.
 
     Parameters
@@ -85,7 +85,7 @@ def open_items(
 
     Returns
     -------
-    Items
+    OpenedItems
 
     Raises
     ------
@@ -128,7 +128,7 @@ def open_items(
         "priority": None if priority is None else os.fspath(priority),
         "priority_column": priority_column,
     }
-    return Items(held, vectors, found, source)
+    return OpenedItems(held, vectors, found, source)
 
 
 def open_keys(path: PathLike, *, key_column: str | None = None) -> Keys:

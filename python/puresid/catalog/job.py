@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from puresid.catalog._sealed import plain
 from puresid.catalog.parameters import Parameters
 from puresid.settings import read_settings
 
@@ -101,13 +102,18 @@ def load_job_config(path: str | os.PathLike[str]) -> JobConfig:
         _check_names(table, known, f"{path}: [{name}]")
         tables[name] = table
     codebooks = written.get("codebooks")
-    for place, value in (("codebooks", codebooks), *tables["input"].items()):
+    texts = {f"[input] {name}": value for name, value in tables["input"].items()}
+    for place, value in {"codebooks": codebooks, **texts}.items():
         if value is not None and (not isinstance(value, str) or not value):
             raise ValueError(f"{path}: {place} is {value!r}; text is needed")
     try:
         Parameters(**tables["parameters"])
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: [parameters]: {error}") from error
+    try:
+        written = plain(written, str(path))  # what manifests and logs can echo
+    except (TypeError, ValueError) as error:
+        raise ValueError(str(error)) from error
     return JobConfig(
         codebooks=None if codebooks is None else Path(path).parent / codebooks,
         parameters=tables["parameters"],
@@ -135,12 +141,18 @@ class JsonLines:
     handle: IO[str] | None
 
     def write(self, event: str, values: dict[str, Any]) -> None:
-        """Write a line, and see that it is out."""
+        """Write a line, and see that it is out.
+
+        Raises
+        ------
+        TypeError, ValueError
+            Something else than values of JSON is in it.
+        """
         if self.handle is None:
             return
         now = datetime.datetime.now(datetime.timezone.utc).isoformat(timespec="milliseconds")
         line = {"time": now, "event": event} | values
-        self.handle.write(json.dumps(line, ensure_ascii=False, default=str) + "\n")
+        self.handle.write(json.dumps(line, ensure_ascii=False, allow_nan=False) + "\n")
         self.handle.flush()
 
     @contextmanager

@@ -13,7 +13,14 @@ import numpy.typing as npt
 
 from puresid.codebooks import Codebooks
 
-__all__ = ["WARNED_LOAD", "PrefixLoad", "PrefixLoadWarning", "prefix_loads", "warn_of_load"]
+__all__ = [
+    "WARNED_LOAD",
+    "Held",
+    "PrefixLoad",
+    "PrefixLoadWarning",
+    "prefix_loads",
+    "warn_of_load",
+]
 
 WARNED_LOAD = 0.7
 TENTHS = 10
@@ -61,6 +68,29 @@ class PrefixLoad:
     def load(self) -> float:
         """Of the fullest."""
         return self.fullest / self.room
+
+
+@dataclass(frozen=True)
+class Held:
+    """How many SIDs may not be given out: what an addition counts, and a manifest says.
+
+    Attributes
+    ----------
+    sids : int
+        One with several slots counts as often.
+    loads : tuple of PrefixLoad
+        Of `prefix_loads`.
+    """
+
+    sids: int
+    loads: tuple[PrefixLoad, ...]
+
+    @classmethod
+    def of(
+        cls, sids: Sequence[npt.NDArray[Any]], codebooks: Codebooks, *, capacity: int = 1
+    ) -> Held:
+        """Count; parameters as those of `prefix_loads`."""
+        return cls(sum(map(len, sids)), prefix_loads(sids, codebooks, capacity=capacity))
 
 
 def prefix_loads(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from puresid._formats import CorruptFileError
@@ -187,13 +188,13 @@ class Manifest:
             newest = entry.generation
             # Equal content has one name: then it is one file, and may come more than once.
             known = seen.setdefault(entry.name, entry)
-            if dataclasses.replace(known, generation=newest) != entry:
+            if known is not entry and dataclasses.replace(known, generation=newest) != entry:
                 raise ValueError(f"files[{place}] contradicts an earlier entry of {entry.name}")
         newest = max(newest, self.codebooks.generation)
         if newest > self.generation:
             raise ValueError(f"generation {self.generation} has a file of generation {newest}")
 
-    @property
+    @cached_property
     def sha256(self) -> str:
         """What the next generation calls its parent; also at the end of `to_bytes`."""
         return digest(self._content())
@@ -205,8 +206,8 @@ class Manifest:
 
     def _content(self) -> dict[str, Any]:
         shown = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        shown["codebooks"] = dataclasses.asdict(self.codebooks)
-        shown["files"] = [dataclasses.asdict(entry) for entry in self.files]
+        shown["codebooks"] = vars(self.codebooks)  # flat: `asdict` takes ten times as long
+        shown["files"] = [vars(entry) for entry in self.files]
         return {"format": FORMAT, "format_version": FORMAT_VERSION} | shown
 
     def to_bytes(self) -> bytes:

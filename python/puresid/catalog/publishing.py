@@ -15,7 +15,7 @@ from puresid.catalog._sealed import plain
 from puresid.catalog._tensors import lay_out
 from puresid.catalog.changes import Moves, Removals, Updates
 from puresid.catalog.loading import Loader
-from puresid.catalog.loads import PrefixLoad, prefix_loads
+from puresid.catalog.loads import Held, PrefixLoad
 from puresid.catalog.manifest import FileEntry, Manifest, epoch_hash, file_name
 from puresid.catalog.parameters import Parameters
 from puresid.catalog.places import Places
@@ -27,6 +27,7 @@ __all__ = [
     "checked_config",
     "counts_of",
     "hash_of_epoch",
+    "held_of",
     "loads_of",
     "publish",
     "removals",
@@ -98,8 +99,24 @@ def publish(
     files: tuple[FileEntry, ...],
     epoch: int,
     config: dict[str, Any],
-) -> Manifest:
+    held: Held | None = None,
+) -> tuple[Manifest, State]:
     """Make the next generation of these files, and publish it.
+
+    Parameters
+    ----------
+    loader : Loader
+    parent : Manifest or None
+    codebooks, parameters, files, epoch, config
+        What the manifest is to say.
+    held : Held, optional
+        Where an addition has counted it already, of the generation that is published.
+
+    Returns
+    -------
+    manifest : Manifest
+    state : State
+        As `Loader.state` reads it.
 
     Raises
     ------
@@ -108,7 +125,7 @@ def publish(
     """
     generation = 1 if parent is None else parent.generation + 1
     state = loader.state_of(codebooks, parameters, files)
-    loads = prefix_loads([state.held(generation)], state.codebooks, capacity=parameters.capacity)
+    held = held or held_of(state, generation)
     manifest = Manifest(
         generation=generation,
         parent=None if parent is None else parent.sha256,
@@ -117,13 +134,13 @@ def publish(
         codebooks=codebooks,
         parameters=parameters.to_dict(),
         files=files,
-        counts=counts_of(state, files, generation),
-        prefix_load={"prefixes": [dataclasses.asdict(load) for load in loads]},
+        counts=counts_of(state, files, generation, held),
+        prefix_load={"prefixes": [dataclasses.asdict(load) for load in held.loads]},
         config=config,
         version=_core.__version__,
     )
     loader.store.publish(manifest, parent)
-    return manifest
+    return manifest, state
 
 
 def checked_config(config: dict[str, Any] | None) -> dict[str, Any]:
@@ -142,10 +159,17 @@ def checked_config(config: dict[str, Any] | None) -> dict[str, Any]:
     return copy
 
 
-def counts_of(state: State, files: Sequence[FileEntry], generation: int) -> dict[str, Any]:
+def held_of(state: State, generation: int) -> Held:
+    """Count the SIDs that may not be given out in a generation."""
+    return Held.of([state.held(generation)], state.codebooks, capacity=state.parameters.capacity)
+
+
+def counts_of(
+    state: State, files: Sequence[FileEntry], generation: int, held: Held
+) -> dict[str, Any]:
     """Count what a manifest says: what there is, and what is new."""
     new = [entry for entry in files if entry.generation == generation]
-    return state.counts(generation) | {
+    return state.counts(held.sids) | {
         f"new_{kind}": sum(entry.rows for entry in new if entry.kind == kind)
         for kind in ("items", "removals", "updates")
     }

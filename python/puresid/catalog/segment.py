@@ -12,7 +12,7 @@ import numpy.typing as npt
 from puresid._formats import CorruptFileError
 from puresid.arrays import SidsArray, token_matrix, token_prefix
 from puresid.catalog._columns import checked, stored
-from puresid.catalog._sid_codes import SidCodes
+from puresid.catalog._sid_codes import AskedSids, SidCodes
 from puresid.catalog.digests import Digests, vector_digests
 from puresid.catalog.index import SortedIndex, check_rows, ragged
 from puresid.catalog.keys import Keys, check_kinds, key_tensor_names
@@ -20,6 +20,7 @@ from puresid.catalog.keys import Keys, check_kinds, key_tensor_names
 __all__ = ["Segment", "vector_digests"]
 
 Rows = npt.NDArray[np.int64]
+Hashes = npt.NDArray[np.uint64]
 Stages = npt.NDArray[np.int8]
 Slots = npt.NDArray[np.uint8]
 
@@ -150,13 +151,23 @@ class Segment:
         TypeError
             The keys are of another kind.
         """
+        hashes = keys.hashes(threads=threads)
+        return self.rows_of_some(keys, np.arange(len(keys)), hashes, threads=threads)
+
+    def rows_of_some(
+        self, keys: Keys, at: Rows, hashes: Hashes, *, threads: int | None = None
+    ) -> Rows:
+        """Find some keys, as `rows_of` does: those in the rows `at` of a column, of these hashes.
+
+        So that whoever looks in many segments hashes them once.
+        """
         check_kinds(self.keys, keys)
-        first, last = self.key_index.find(keys.hashes(threads=threads), threads=threads)
-        found = np.full(len(keys), -1, dtype=np.int64)
+        first, last = self.key_index.find(hashes, threads=threads)
+        found = np.full(len(at), -1, dtype=np.int64)
         left = np.flatnonzero(first < last)
         while len(left):  # once, but for different texts of one hash
             rows = self.key_index.rows(first[left])
-            same = self.keys.equals(rows, keys, left, threads=threads)
+            same = self.keys.equals(rows, keys, at[left], threads=threads)
             found[left[same]] = rows[same]
             left = left[~same]
             first[left] += 1
@@ -184,34 +195,26 @@ class Segment:
         TypeError, ValueError
             They are no matrix of tokens with L columns.
         """
-        first, last = self._intervals(token_matrix(sids, self.n_levels, "sids"), threads)
-        offsets, places = ragged(first, last)
-        return offsets, self.sid_index.rows(places)
+        asked = AskedSids(token_matrix(sids, self.n_levels, "sids"))
+        numbers, rows = self.items_of(asked, threads=threads)
+        offsets = np.zeros(len(asked.tokens) + 1, dtype=np.int64)
+        np.cumsum(np.bincount(numbers, minlength=len(asked.tokens)), out=offsets[1:])
+        return offsets, rows
 
-    def first_rows_of_sids(self, sids: Any, *, threads: int | None = None) -> Rows:
-        """Find the first item of each SID.
-
-        Parameters
-        ----------
-        sids : array_like of int, shape (m, L)
-        threads : int, optional
-            Default: what the process may use.
+    def items_of(self, asked: AskedSids, *, threads: int | None = None) -> tuple[Rows, Rows]:
+        """Find all items of SIDs, as `rows_of_sids` does.
 
         Returns
         -------
-        ndarray, shape (m,), int64
-            Its row, -1 where the SID is not there.
-
-        Raises
-        ------
-        TypeError, ValueError
-            They are no matrix of tokens with L columns.
+        numbers : ndarray, shape (n,), int64
+            For each item which of the SIDs it has, ascending.
+        rows : ndarray, shape (n,), int64
+            Those of a SID ascend.
         """
-        first, last = self._intervals(token_matrix(sids, self.n_levels, "sids"), threads)
-        found = np.full(len(first), -1, dtype=np.int64)
-        there = first < last
-        found[there] = self.sid_index.rows(first[there])
-        return found
+        first, last = self._intervals(asked, threads)
+        there = np.flatnonzero(first < last)
+        offsets, places = ragged(first[there], last[there])
+        return np.repeat(there, np.diff(offsets)), self.sid_index.rows(places)
 
     def prefix(self, tokens: Any) -> Rows:
         """Find the items whose SIDs begin with some tokens.
@@ -234,7 +237,7 @@ class Segment:
         given = token_prefix(tokens, self.n_levels, "tokens")
         if len(given) == 0:
             return self.sid_index.order.astype(np.int64)
-        first, last = self._intervals(given[None], 1)
+        first, last = self._intervals(AskedSids(given[None]), 1)
         return self.sid_index.rows(np.arange(first[0], last[0]))
 
     def repeated_sids(self) -> Rows:
@@ -358,16 +361,13 @@ class Segment:
         same = np.flatnonzero(self.keys.equals([row] * row, self.keys, np.arange(row)))
         return int(same[0]), row
 
-    def _intervals(
-        self, prefixes: npt.NDArray[np.uint32], threads: int | None
-    ) -> tuple[Rows, Rows]:
+    def _intervals(self, asked: AskedSids, threads: int | None) -> tuple[Rows, Rows]:
         """Return which places of the SID index have SIDs that begin so."""
-        low, high = self.codes.bounds(prefixes)
+        low, high, beyond = asked.bounds(self.codes)
         first, last = self.sid_index.between(low, high, threads=threads)
-        missing = ~self.codes.in_reach(prefixes)
-        last[missing] = first[missing]
-        for level in range(self.codes.packed, prefixes.shape[1]):
-            column, wanted = self.sids[:, level], prefixes[:, level]
+        last[beyond] = first[beyond]
+        for level in range(self.codes.packed, asked.tokens.shape[1]):
+            column, wanted = self.sids[:, level], asked.tokens[:, level]
             above = self._place(column, wanted, first, last, after=True)
             first = self._place(column, wanted, first, last, after=False)
             last = above

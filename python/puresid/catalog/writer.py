@@ -8,6 +8,7 @@ from typing import Any
 
 from puresid.catalog.errors import PublishRaceError
 from puresid.catalog.garbage import Collected
+from puresid.catalog.loads import Held
 from puresid.catalog.manifest import FileEntry, Manifest
 from puresid.catalog.parameters import Parameters
 from puresid.catalog.publishing import checked_config, publish
@@ -71,16 +72,14 @@ class Writer(Snapshot):
                 )
             yield config
 
-    def _publish(self, files: tuple[FileEntry, ...], config: dict[str, Any]) -> None:
+    def _publish(
+        self, files: tuple[FileEntry, ...], config: dict[str, Any], held: Held | None = None
+    ) -> None:
         """Publish the next generation, with these files more; none where there are none."""
         if files:
-            self._go_on(
-                self._manifest.codebooks,
-                self.parameters,
-                (*self._manifest.files, *files),
-                self.epoch,
-                config,
-            )
+            codebooks, epoch = self._manifest.codebooks, self.epoch
+            files = (*self._manifest.files, *files)
+            self._go_on(codebooks, self.parameters, files, epoch, config, held)
 
     def _begin_epoch(
         self,
@@ -88,9 +87,10 @@ class Writer(Snapshot):
         parameters: Parameters,
         files: tuple[FileEntry, ...],
         config: dict[str, Any],
+        held: Held,
     ) -> None:
         """Publish the first generation of the next epoch."""
-        self._go_on(codebooks, parameters, files, self.epoch + 1, config)
+        self._go_on(codebooks, parameters, files, self.epoch + 1, config, held)
 
     def _go_on(
         self,
@@ -99,8 +99,9 @@ class Writer(Snapshot):
         files: tuple[FileEntry, ...],
         epoch: int,
         config: dict[str, Any],
+        held: Held | None,
     ) -> None:
-        manifest = publish(
+        manifest, state = publish(
             self._loader,
             self._manifest,
             codebooks=codebooks,
@@ -108,8 +109,9 @@ class Writer(Snapshot):
             files=files,
             epoch=epoch,
             config=config,
+            held=held,
         )
-        self._see(manifest, self._loader.state(manifest))
+        self._see(manifest, state)
 
     def _see(self, manifest: Manifest, state: State) -> None:
         self._seen = (manifest, state)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import warnings
 from collections.abc import Callable, Iterator
@@ -80,7 +81,7 @@ def create(
             raise ValueError("codebooks are needed: --codebooks, or codebooks in the config")
         books = load_codebooks(source)
         parameters = parameters.for_codebooks(books)
-        if (folder / "catalog.json").exists() and (there := _opened(folder)) is not None:
+        if (folder / "catalog.json").exists() and (there := _catalog_at(folder)) is not None:
             there.require(books, parameters)
             click.echo(f"{folder} is there: generation {there.generation}, {len(there):,} items")
             return
@@ -97,7 +98,7 @@ def create(
         click.echo(f"made {folder}: generation {made.generation}, epoch {made.epoch}")
 
 
-def _opened(folder: Path) -> Catalog | None:
+def _catalog_at(folder: Path) -> Catalog | None:
     """Open a catalogue; None where a crashed call left it without a generation."""
     from puresid.catalog import Catalog
     from puresid.catalog.store import Store
@@ -354,12 +355,13 @@ def _published(there: Catalog) -> dict[str, Any]:
 def _added(added: Added) -> dict[str, Any]:
     import numpy as np
 
+    known = added.distortion[~np.isnan(added.distortion)]  # not of those that share a SID
     return {
         "items": len(added),
         "skipped": added.skipped,
         "stages": np.bincount(added.stages, minlength=1).tolist(),
-        "distortion": float(np.nanmean(added.distortion)) if len(added) else None,
-        "nearest_distortion": added.nearest_distortion if len(added) else None,
+        "distortion": _number(float(known.mean())) if len(known) else None,
+        "nearest_distortion": _number(added.nearest_distortion),
         "duplicates": [
             {"key": key, "same_as": first}
             for key, first in zip(
@@ -367,6 +369,11 @@ def _added(added: Added) -> dict[str, Any]:
             )
         ],
     }
+
+
+def _number(value: float) -> float | None:
+    """Return a number as JSON has it: none that is not finite."""
+    return value if math.isfinite(value) else None
 
 
 def _said(added: Added, dry_run: bool) -> str:

@@ -19,14 +19,14 @@ from puresid.decoding import SidTrie
 from puresid.evaluation.arms import Arm
 from puresid.evaluation.config import RunConfig
 from puresid.evaluation.encoding import encode
-from puresid.evaluation.generation import Generator
+from puresid.evaluation.generation import Answers, Generator
 from puresid.evaluation.measures import METRICS, SidGroups, measure
 from puresid.evaluation.models import add_lora, build, resize
 from puresid.evaluation.results import Cell, Results
 from puresid.evaluation.setup import Setup
 from puresid.evaluation.task import Task
 from puresid.evaluation.tokenizer import tokenizer_for
-from puresid.evaluation.training import train
+from puresid.evaluation.training import Trained, train
 
 
 def cell_folder(folder: Path, arm: str, seed: int) -> Path:
@@ -144,24 +144,33 @@ def run_cell(job: Job, setup: Setup, arm_name: str, seed: int) -> Cell:
             pad_token_id=pad,
         ).answer(encoding.sources(task, task.test), progress=job.progress)
     values = measure(task.test, answers.ranked, groups, metrics=METRICS, seed=seed)
-    facts = {
-        "training_seconds": trained.seconds,
-        "steps": trained.steps,
-        "resumed_at": trained.resumed_at,
-        "loss": trained.loss,
-        "examples": len(pairs),
-        "parameters": parameters,
-        "decoding_seconds": answers.seconds,
-        "generated": answers.generated,
-        "valid": answers.valid,
-        "threads": job.threads,
-        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-    }
+    facts = _facts(
+        trained, answers, examples=len(pairs), parameters=parameters, threads=job.threads
+    )
     narrow = {name: figures.astype(np.float32) for name, figures in values.items()}
     cell = Cell(arm_name, seed, narrow, facts)
     results_of(job.header, setup, [cell]).save(cell_folder(job.folder, arm_name, seed))
     shutil.rmtree(work, ignore_errors=True)
     return cell
+
+
+def _facts(
+    trained: Trained, answers: Answers, *, examples: int, parameters: int, threads: int
+) -> dict[str, Any]:
+    """Return what training and decoding took, and when they were done."""
+    return {
+        "training_seconds": trained.seconds,
+        "steps": trained.steps,
+        "resumed_at": trained.resumed_at,
+        "loss": trained.loss,
+        "examples": examples,
+        "parameters": parameters,
+        "decoding_seconds": answers.seconds,
+        "generated": answers.generated,
+        "valid": answers.valid,
+        "threads": threads,
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    }
 
 
 def make_tokenizer(config: RunConfig, task: Task) -> Any:

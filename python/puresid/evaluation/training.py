@@ -93,28 +93,7 @@ def train(
     if not pairs:
         raise ValueError("there is nothing to train on: no sequence of two items, no query")
     examples = [_example(pair, encoder_decoder) for pair in pairs]
-    arguments = transformers.TrainingArguments(
-        output_dir=str(folder),
-        num_train_epochs=config.epochs,
-        max_steps=config.steps or -1,
-        per_device_train_batch_size=config.batch_size,
-        learning_rate=config.learning_rate,
-        warmup_steps=config.warmup,
-        lr_scheduler_type=config.schedule,
-        weight_decay=config.weight_decay,
-        logging_nan_inf_filter=False,
-        seed=seed,
-        use_cpu=device == "cpu",
-        dataloader_pin_memory=False,
-        remove_unused_columns=False,
-        save_strategy="steps",
-        save_steps=SAVED,
-        save_total_limit=1,
-        logging_strategy="no",
-        report_to="none",
-        disable_tqdm=not progress,
-    )
-    arguments._n_gpu = min(arguments.n_gpu, 1)  # with several, each would get a batch
+    arguments = _arguments(config, seed=seed, folder=folder, device=device, progress=progress)
     order = _Order([len(each["input_ids"]) for each in examples], config.batch_size, seed)
     checkpoint = _newest_checkpoint(folder)
     resumed_at = 0 if checkpoint is None else int(checkpoint.name.rpartition("-")[2])
@@ -145,6 +124,35 @@ def train(
         loss=loss,
         resumed_at=resumed_at,
     )
+
+
+def _arguments(
+    config: TrainingConfig, *, seed: int, folder: Path, device: str, progress: bool
+) -> Any:
+    """Say it in transformers' words."""
+    arguments = extra("transformers").TrainingArguments(
+        output_dir=str(folder),
+        num_train_epochs=config.epochs,
+        max_steps=config.steps or -1,
+        per_device_train_batch_size=config.batch_size,
+        learning_rate=config.learning_rate,
+        warmup_steps=config.warmup,
+        lr_scheduler_type=config.schedule,
+        weight_decay=config.weight_decay,
+        logging_nan_inf_filter=False,
+        seed=seed,
+        use_cpu=device == "cpu",
+        dataloader_pin_memory=False,
+        remove_unused_columns=False,
+        save_strategy="steps",
+        save_steps=SAVED,
+        save_total_limit=1,
+        logging_strategy="no",
+        report_to="none",
+        disable_tqdm=not progress,
+    )
+    arguments._n_gpu = min(arguments.n_gpu, 1)  # with several, each would get a batch
+    return arguments
 
 
 def _newest_checkpoint(folder: Path) -> Path | None:
