@@ -52,12 +52,17 @@ ClosestSids::ClosestSids(const PackedCodebooks& codebooks, const CodewordProduct
     : codebooks_(codebooks),
       products_(products),
       deeper_(deeper),
-      terms_(codebooks.levels()),
+      terms_(std::max(codebooks.levels(), kTogether)),
       moved_(most_padded(codebooks)),
+      beside_(moved_.size()),
+      leaves_(moved_.size()),
       values_(moved_.size()),
+      pair_values_(moved_.size()),
+      products_room_(codebooks.space().additive() ? kTogether * moved_.size() : 0),
       residuals_((kMostRows + 1) * codebooks.dim()),
       seen_(kMostRows * codebooks.dim()),
       tokens_(moved_.size()),
+      pair_tokens_(moved_.size()),
       least_(codebooks.levels() * kMostRows) {
   for (std::size_t level = 0; level < codebooks.levels(); ++level) {
     bases_.emplace_back(kMostRows * codebooks[level].padded_size());
@@ -84,21 +89,30 @@ void ClosestSids::prepare(const float* vectors, std::size_t n_rows) {
   }
 }
 
-// The scores of `level`, with what deeper ones take off, below the first `depth` <= level tokens of `path`.
-ClosestSids::Scores ClosestSids::scores_below(std::size_t level, std::size_t depth, SidKey path) {
+// The scores of `level`, with what deeper ones take off, below the first `depth` <= level tokens of `path`: in place
+// or in `to`.
+ClosestSids::Scores ClosestSids::scores_below(std::size_t level, std::size_t depth, SidKey path, float* to) {
   const PackedCodebook& codebook = codebooks_[level];
   const float* base = bases_[level].data() + row_ * codebook.padded_size();
   if (!bounded() && depth > 0) {
-    codebooks_.at(level, path).scores(vectors_ + row_ * codebooks_.dim(), 1, moved_.data());
-    return {moved_.data(), *std::min_element(moved_.data(), moved_.data() + codebook.size())};
+    codebooks_.at(level, path).scores(vectors_ + row_ * codebooks_.dim(), 1, to);
+    return {to, *std::min_element(to, to + codebook.size())};
   }
   if (depth == 0 || !codebooks_.space().additive()) return {base, least_[level * kMostRows + row_]};
   for (std::size_t before = 0; before < depth; ++before) {
     terms_[before] =
         products_.row(before, codebooks_.layout().token(path, before), level, product_room_[before].data());
   }
-  const float least = codebook.lowest_moved(base, terms_.data(), depth, moved_.data());
-  return {moved_.data(), least};
+  const float least = codebook.lowest_moved(base, terms_.data(), depth, to);
+  return {to, least};
+}
+
+// The rows of products of `count` <= kTogether codewords of level `from` with those of `to`.
+const float* const* ClosestSids::products_of(std::size_t from, const Token* tokens, std::size_t count, std::size_t to) {
+  for (std::size_t i = 0; i < count; ++i) {
+    terms_[i] = products_.row(from, tokens[i], to, products_room_.data() + i * moved_.size());
+  }
+  return terms_.data();
 }
 
 // What a token adds to the cost.
@@ -109,12 +123,12 @@ double ClosestSids::score(const Scores& scores, std::size_t level, Token token) 
 
 // Looks at the leaves beside `near`: where there are k of them, nothing above the k-th is wanted.
 void ClosestSids::begin_at(SidKey near) {
+  if (codebooks_[last()].size() < k_) return;
   double cost = 0;
   for (std::size_t level = 0; level < last() && bounded(); ++level) {
-    cost += score(scores_below(level, level, near), level, codebooks_.layout().token(near, level));
+    cost += score(scores_below(level, level, near, moved_.data()), level, codebooks_.layout().token(near, level));
   }
-  if (codebooks_[last()].size() < k_) return;
-  const Scores scores = scores_below(last(), last(), near);
+  const Scores scores = scores_below(last(), last(), near, moved_.data());
   double kth = scores.least;
   if (k_ > 1) {
     float* values = values_.data();
@@ -126,32 +140,62 @@ void ClosestSids::begin_at(SidKey near) {
   highest_ = std::min(highest_, cost + kth + rounding);
 }
 
-// Leaves the `width` of the least bounds; later ones must be below them.
+// Leaves the `width` that cost least.
 void ClosestSids::keep_partials(std::size_t width) {
   if (next_.size() <= width) return;
   const auto first_dropped = next_.begin() + static_cast<std::ptrdiff_t>(width);
   std::nth_element(next_.begin(), first_dropped, next_.end());
-  dropped_ = std::min(dropped_, first_dropped->bound);
+  for (auto dropped = first_dropped; dropped != next_.end(); ++dropped) dropped_ = std::min(dropped_, dropped->bound);
   next_.erase(first_dropped, next_.end());
 }
 
-// Adds what comes below `prefix` at `level`, which is not the last, to the next ones.
+// Adds what comes below `prefix` at `level` to the next ones.
 void ClosestSids::expand(const Partial& prefix, std::size_t level, std::size_t width) {
   double before = bounded() ? prefix.cost : 0;
   for (std::size_t deeper = level + 1; deeper <= last() && bounded(); ++deeper) {
-    before += scores_below(deeper, level, prefix.key).least;
+    before += scores_below(deeper, level, prefix.key, moved_.data()).least;
   }
   const double highest = bounded() ? highest_ : kInfinity;
-  const Scores scores = scores_below(level, level, prefix.key);
+  const Scores scores = scores_below(level, level, prefix.key, moved_.data());
   if (before + scores.least > highest) return;
   const std::size_t count =
       codebooks_[level].at_most(scores.of, as_score(highest - before), values_.data(), tokens_.data());
   for (std::size_t i = 0; i < count; ++i) {
     const double cost = (bounded() ? prefix.cost : 0) + score(scores, level, tokens_[i]);
-    next_.push_back({before + static_cast<double>(values_[i]), cost,
+    next_.push_back({cost, before + static_cast<double>(values_[i]),
                      prefix.key | codebooks_.layout().place(tokens_[i], level)});
   }
   if (next_.size() > 8 * width + 1024) keep_partials(width);
+}
+
+// Bounds of those kept that know their own tokens, least first; what the highest rules out goes.
+void ClosestSids::tighten() {
+  const std::size_t depth = last() - 1;
+  if (depth == 0) return;
+  for (std::size_t first = 0; first < kept_.size(); first += kTogether) {
+    const std::size_t count = std::min(kTogether, kept_.size() - first);
+    double bounds[kTogether];
+    for (std::size_t i = 0; i < count; ++i) bounds[i] = kept_[first + i].cost;
+    for (std::size_t level = depth; level <= last(); ++level) {
+      if (depth == 1 && codebooks_.space().additive()) {
+        Token tokens[kTogether];
+        float least[kTogether];
+        for (std::size_t i = 0; i < count; ++i) tokens[i] = codebooks_.layout().token(kept_[first + i].key, 0);
+        const float* base = bases_[level].data() + row_ * codebooks_[level].padded_size();
+        codebooks_[level].least_differences(base, products_of(0, tokens, count, level), count, least);
+        for (std::size_t i = 0; i < count; ++i) bounds[i] += static_cast<double>(least[i]);
+      } else {
+        for (std::size_t i = 0; i < count; ++i) {
+          bounds[i] += scores_below(level, depth, kept_[first + i].key, moved_.data()).least;
+        }
+      }
+    }
+    for (std::size_t i = 0; i < count; ++i) kept_[first + i].bound = bounds[i];
+  }
+  std::erase_if(kept_, [&](const Partial& prefix) { return prefix.bound > highest_; });
+  std::sort(kept_.begin(), kept_.end(), [](const Partial& a, const Partial& b) {
+    return a.bound < b.bound || (a.bound == b.bound && a.key < b.key);
+  });
 }
 
 void ClosestSids::keep_leaves() {
@@ -159,26 +203,63 @@ void ClosestSids::keep_leaves() {
   const auto kth = found_.begin() + static_cast<std::ptrdiff_t>(k_ - 1);
   std::nth_element(found_.begin(), kth, found_.end());
   found_.resize(k_);
-  highest_ = std::min(highest_, found_.back().bound);
+  highest_ = std::min(highest_, found_.back().cost);
 }
 
-void ClosestSids::take_leaves(const Partial& prefix) {
-  const double before = bounded() ? prefix.cost : 0;
-  const Scores scores = scores_below(last(), last(), prefix.key);
-  if (before + scores.least > highest_) return;
+// The leaves below `prefix`, by the scores of the last level.
+void ClosestSids::take_leaves(const float* scores, double before, SidKey prefix) {
   const std::size_t count =
-      codebooks_[last()].at_most(scores.of, as_score(highest_ - before), values_.data(), tokens_.data());
+      codebooks_[last()].at_most(scores, as_score(highest_ - before), values_.data(), tokens_.data());
   for (std::size_t i = 0; i < count; ++i) {
     const double cost = before + static_cast<double>(values_[i]);
-    found_.push_back({cost, cost, prefix.key | codebooks_.layout().place(tokens_[i], last())});
+    found_.push_back({cost, cost, prefix | codebooks_.layout().place(tokens_[i], last())});
   }
   if (k_ == 1 || found_.size() > 2 * k_ + 64) keep_leaves();
 }
 
+// The leaves below `prefix`, which has all tokens but the last two.
+void ClosestSids::take_pairs(const Partial& prefix) {
+  const std::size_t level = last() - 1;
+  const SidLayout& layout = codebooks_.layout();
+  const Scores scores = scores_below(level, level, prefix.key, moved_.data());
+  const Scores beside = scores_below(last(), level, prefix.key, beside_.data());
+  const double before = prefix.cost + beside.least;
+  if (before + scores.least > highest_) return;
+  const std::size_t count = codebooks_[level].at_most(scores.of, as_score(highest_ - before), pair_values_.data(),
+                                                      pair_tokens_.data());
+  const auto first = std::min_element(pair_values_.data(), pair_values_.data() + count) - pair_values_.data();
+  std::swap(pair_values_[0], pair_values_[static_cast<std::size_t>(first)]);
+  std::swap(pair_tokens_[0], pair_tokens_[static_cast<std::size_t>(first)]);
+  Token tokens[kTogether];
+  float least[kTogether];
+  std::size_t together = 1;  // the first alone: what it finds rules out others
+  for (std::size_t at = 0; at < count;) {
+    std::size_t n = 0;
+    for (; at < count && n < together; ++at) {
+      if (before + static_cast<double>(pair_values_[at]) <= highest_) tokens[n++] = pair_tokens_[at];
+    }
+    together = kTogether;
+    const bool additive = codebooks_.space().additive();
+    const float* const* rows = additive ? products_of(level, tokens, n, last()) : nullptr;
+    if (additive) codebooks_[last()].least_differences(beside.of, rows, n, least);
+    for (std::size_t i = 0; i < n; ++i) {
+      const double cost = prefix.cost + score(scores, level, tokens[i]);
+      if (cost + (additive ? static_cast<double>(least[i]) : beside.least) > highest_) continue;
+      const float* leaves = beside.of;
+      if (additive) {
+        static_cast<void>(codebooks_[last()].lowest_moved(beside.of, rows + i, 1, leaves_.data()));
+        leaves = leaves_.data();
+      }
+      take_leaves(leaves, cost, prefix.key | layout.place(tokens[i], level));
+    }
+  }
+}
+
 void ClosestSids::search(std::size_t width, Worker& worker) {
+  const std::size_t together = bounded() ? 2 : 1;  // the levels that are searched below those kept
   std::size_t prefixes = 0;
-  kept_.assign(1, Partial{-kInfinity, 0, 0});
-  for (std::size_t level = 0; level < last(); ++level) {
+  kept_.assign(1, Partial{0, -kInfinity, 0});
+  for (std::size_t level = 0; level + together < codebooks_.levels(); ++level) {
     next_.clear();
     for (const Partial& prefix : kept_) {
       if (++prefixes % 64 == 0) worker.poll();
@@ -187,11 +268,15 @@ void ClosestSids::search(std::size_t width, Worker& worker) {
     keep_partials(width);
     kept_.swap(next_);
   }
-  std::sort(kept_.begin(), kept_.end());
+  if (bounded() && last() > 0) tighten();
   for (const Partial& prefix : kept_) {
-    if (++prefixes % 64 == 0) worker.poll();
+    if (++prefixes % 8 == 0) worker.poll();
     if (bounded() && prefix.bound > highest_) break;
-    take_leaves(prefix);
+    if (bounded() && last() > 0) {
+      take_pairs(prefix);
+    } else {
+      take_leaves(scores_below(last(), last(), prefix.key, moved_.data()).of, 0, prefix.key);
+    }
   }
   keep_leaves();
 }

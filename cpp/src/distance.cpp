@@ -99,6 +99,11 @@ float PackedCodebook::lowest_moved(const float* from, const float* const* minus,
   return kernels_->lowest_moved(from, minus, terms, padded_size(), to);
 }
 
+void PackedCodebook::least_differences(const float* from, const float* const* rows, std::size_t n_rows,
+                                       float* out) const {
+  kernels_->least_differences(from, rows, n_rows, padded_size(), out);
+}
+
 std::size_t PackedCodebook::at_most(const float* scores, float bound, float* values, Token* tokens) const {
   return kernels_->at_most(scores, padded_size(), bound, values, tokens);
 }

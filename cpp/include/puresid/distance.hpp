@@ -72,6 +72,9 @@ class PackedCodebook {
   // to = from - minus[0] - ..., by token; `terms` >= 1 of them. Returns the least.
   [[nodiscard]] float lowest_moved(const float* from, const float* const* minus, std::size_t terms, float* to) const;
 
+  // out[i] = the least of from - rows[i], by token.
+  void least_differences(const float* from, const float* const* rows, std::size_t n_rows, float* out) const;
+
   // Those of padded_size() scores that are at most `bound` < inf, and their tokens, in order; how many. Room for
   // padded_size() of each.
   [[nodiscard]] std::size_t at_most(const float* scores, float bound, float* values, Token* tokens) const;

@@ -57,6 +57,8 @@ struct KernelTable {
   void (*add_difference)(const float* from, const float* plus, const float* minus, size_t count, float* to);
   // to[i] = from[i] - minus[0][i] - ..., `terms` >= 1 of them; the least of these. count as above.
   float (*lowest_moved)(const float* from, const float* const* minus, size_t terms, size_t count, float* to);
+  // out[i] = the least of from - rows[i], of `count` values each.
+  void (*least_differences)(const float* from, const float* const* rows, size_t n_rows, size_t count, float* out);
   // The scores of `count` (a multiple of `width`) that are at most `bound`, and their tokens; how many. Room for
   // `count` of each.
   size_t (*at_most)(const float* scores, size_t count, float bound, float* values, uint32_t* tokens);

@@ -247,6 +247,16 @@ float lowest_moved(const float* from, const float* const* minus, size_t terms, s
   return Lanes::least(lowest);
 }
 
+void least_differences(const float* from, const float* const* rows, size_t n_rows, size_t count, float* out) {
+  for (size_t row = 0; row < n_rows; ++row) {
+    auto lowest = Lanes::set1(__builtin_inff());
+    for (size_t i = 0; i < count; i += Lanes::width) {
+      lowest = Lanes::min(Lanes::sub(Lanes::load(from + i), Lanes::load(rows[row] + i)), lowest);
+    }
+    out[row] = Lanes::least(lowest);
+  }
+}
+
 bool load(const float* from, size_t dim, float largest, float* to) {
   const auto most = Lanes::set1(largest), least = Lanes::set1(-largest);
   uint32_t outside = 0;
@@ -276,5 +286,5 @@ void subtract(float* row, const float* codeword, size_t dim) {
 
 constexpr KernelTable kTable{kWidth,           nearest,           all_scores,   all_squared_distances,
                              squared_norms,    squared_distances, least_k,      least_open,
-                             moved_least_open, add_difference,    lowest_moved, at_most,
-                             load,             subtract};
+                             moved_least_open, add_difference,    lowest_moved, least_differences,
+                             at_most,          load,              subtract};
