@@ -46,6 +46,8 @@ DeeperLeast::DeeperLeast(const PackedCodebooks& codebooks, const CodewordProduct
           });
     }
   }
+  first_ = AlignedBuffer<float>(sums_[0].size());
+  for (std::size_t token = 0; token < first_.size(); ++token) first_[token] = -sums_[0][token];
 }
 
 ClosestSids::ClosestSids(const PackedCodebooks& codebooks, const CodewordProducts& products, const DeeperLeast& deeper)
@@ -158,13 +160,26 @@ void ClosestSids::expand(const Partial& prefix, std::size_t level, std::size_t w
   const double highest = bounded() ? highest_ : kInfinity;
   const Scores scores = scores_below(level, level, prefix.key, moved_.data());
   if (before + scores.least > highest) return;
-  const std::size_t count =
-      codebooks_[level].at_most(scores.of, as_score(highest - before), values_.data(), tokens_.data());
-  for (std::size_t i = 0; i < count; ++i) {
-    const double cost = (bounded() ? prefix.cost : 0) + score(scores, level, tokens_[i]);
-    next_.push_back({cost, before + static_cast<double>(values_[i]),
-                     prefix.key | codebooks_.layout().place(tokens_[i], level)});
+  const PackedCodebook& codebook = codebooks_[level];
+  const SidLayout& layout = codebooks_.layout();
+  const auto add = [&](Token token) {
+    const double cost = (bounded() ? prefix.cost : 0) + score(scores, level, token);
+    next_.push_back({cost, before + static_cast<double>(scores.of[token]), prefix.key | layout.place(token, level)});
+  };
+  if (level == 0 && width <= kMostLeast && codebook.size() > width) {  // the only prefix, and few are kept
+    const float* costs = scores.of;
+    if (codebooks_.space().additive()) {
+      const float* deeper = deeper_.first();
+      static_cast<void>(codebook.lowest_moved(scores.of, &deeper, 1, leaves_.data()));
+      costs = leaves_.data();
+    }
+    codebook.least_k(costs, width, tokens_.data());
+    for (std::size_t i = 0; i < width; ++i) add(tokens_[i]);
+    dropped_ = std::min(dropped_, before + scores.least);
+    return;
   }
+  const std::size_t count = codebook.at_most(scores.of, as_score(highest - before), values_.data(), tokens_.data());
+  for (std::size_t i = 0; i < count; ++i) add(tokens_[i]);
   if (next_.size() > 8 * width + 1024) keep_partials(width);
 }
 

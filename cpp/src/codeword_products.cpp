@@ -20,7 +20,7 @@ CodewordProducts::CodewordProducts(const PackedCodebooks& codebooks, std::size_t
   products_ = Pages<float>(checked_multiply(slots_, stride_));
 }
 
-const float* CodewordProducts::row(std::size_t from, Token token, std::size_t to, float* scratch) const {
+const float* CodewordProducts::find_row(std::size_t from, Token token, std::size_t to, float* scratch) const {
   const std::size_t id = first_ids_[from] + token;
   std::size_t slot = id;
   if (slots_ < codewords_) slot = static_cast<std::size_t>((id * 0x9E3779B97F4A7C15U >> 32U) * slots_ >> 32U);

@@ -34,8 +34,11 @@ class DeeperLeast {
  public:
   DeeperLeast(const PackedCodebooks& codebooks, const CodewordProducts& products, const Execution& execution);
   [[nodiscard]] const float* of(std::size_t level) const { return sums_[level].data(); }
+  // The sums of the first level as they are.
+  [[nodiscard]] const float* first() const { return first_.data(); }
 
  private:
+  AlignedBuffer<float> first_;
   std::vector<AlignedBuffer<float>> sums_;  // negated, as products are; none in spaces that are not additive
 };
 
@@ -62,6 +65,7 @@ class ClosestSids {
   [[nodiscard]] Found find(std::size_t row, std::size_t k, std::size_t width, SidKey near, float most, Worker& worker);
 
  private:
+  static constexpr std::size_t kMostLeast = 32;  // that PackedCodebook::least_k() finds
   static constexpr std::size_t kTogether = 16;  // rows of products that are looked through in one go
   struct Partial {
     double cost, bound;  // halves of squared distances, less what all SIDs share

@@ -25,9 +25,16 @@ class CodewordProducts {
 
   // By token of level `to`: the products with codeword `token` of level `from` < `to`. In `scratch`, room
   // for padded_size() values, where it is not kept.
-  [[nodiscard]] const float* row(std::size_t from, Token token, std::size_t to, float* scratch) const;
+  [[nodiscard]] const float* row(std::size_t from, Token token, std::size_t to, float* scratch) const {
+    const std::size_t id = first_ids_[from] + token;
+    if (slots_ == codewords_ && states_[id].load(std::memory_order_acquire) == 2 * (std::uint64_t{id} + 1)) {
+      return products_.data() + id * stride_ + offset(from, to);
+    }
+    return find_row(from, token, to, scratch);
+  }
 
  private:
+  [[nodiscard]] const float* find_row(std::size_t from, Token token, std::size_t to, float* scratch) const;
   [[nodiscard]] std::size_t offset(std::size_t from, std::size_t to) const noexcept {
     return ends_[to - 1] - ends_[from];
   }
