@@ -70,7 +70,7 @@ class BoundAssigner {
   BoundAssigner(py::ssize_t rows, std::vector<py::array> codebooks, const std::string& space,
                 const std::string& scaling, const std::string& method,
                 std::optional<std::vector<std::vector<std::size_t>>> tiers, std::size_t width, double gap,
-                bool complete, std::optional<py::array> priority, std::optional<py::array> weights,
+                bool search_all, bool complete, std::optional<py::array> priority, std::optional<py::array> weights,
                 std::optional<py::array> taken, double max_distortion, int threads, std::optional<std::string> simd,
                 py::object progress)
       : arrays_(std::move(codebooks)),
@@ -94,6 +94,7 @@ class BoundAssigner {
     options_.tiers = tiers ? std::move(*tiers) : default_tiers(books_.levels());
     options_.width = width;
     options_.gap = gap;
+    options_.search_all = search_all;
     options_.complete = complete;
     options_.max_distortion = max_distortion;
     if (priority_) {
@@ -157,10 +158,10 @@ class BoundAssigner {
 void register_assign(py::module_& module) {
   py::class_<BoundAssigner>(module, "Assigner", "assign() in steps: add() every piece of the vectors, then resolve()")
       .def(py::init<py::ssize_t, std::vector<py::array>, const std::string&, const std::string&, const std::string&,
-                    std::optional<std::vector<std::vector<std::size_t>>>, std::size_t, double, bool,
+                    std::optional<std::vector<std::vector<std::size_t>>>, std::size_t, double, bool, bool,
                     std::optional<py::array>, std::optional<py::array>, std::optional<py::array>, double, int, std::optional<std::string>, py::object>(),
            py::arg("rows"), py::arg("codebooks").noconvert(), py::kw_only(), py::arg("space"), py::arg("scaling"),
-           py::arg("method"), py::arg("tiers"), py::arg("width"), py::arg("gap"), py::arg("complete"),
+           py::arg("method"), py::arg("tiers"), py::arg("width"), py::arg("gap"), py::arg("search_all"), py::arg("complete"),
            py::arg("priority").noconvert(), py::arg("weights").noconvert(), py::arg("taken").noconvert(), py::arg("max_distortion"), py::arg("threads"), py::arg("simd"),
            py::arg("progress"))
       .def("add", &BoundAssigner::add, py::arg("vectors").noconvert())

@@ -205,11 +205,13 @@ class Assigner::Run {
   // Method::optimal: all items at once.
   void resolve_together(const Vectors& vectors, const CodewordProducts& products, Settled& settled,
                         const Execution& execution) {
-    const OptimalOptions how = {options_.width, options_.gap, options_.weights, options_.max_distortion};
+    const OptimalOptions how = {options_.width, options_.search_all, options_.gap, options_.weights, options_.max_distortion};
     const std::vector<Row> all = left_, given = items();
     const std::vector<SidKey> nearest = nearest_;
     OptimalAssignment together(packed_, products, vectors, given, nearest, owners_, n_taken_ > 0, how);
-    together.run(execution);
+    std::vector<float> distortion(all.size());
+    for (std::size_t i = 0; i < all.size(); ++i) distortion[i] = result_.distortion[all[i]];
+    together.run(distortion, execution);
     publish(vectors, together.choices(), together.found().data(), 1, execution);
     for (std::size_t i = 0; i < all.size(); ++i) {
       if (together.found()[i] == 0) continue;
@@ -219,7 +221,6 @@ class Assigner::Run {
     note_owners(settled);
     keep_unresolved();
     complete(vectors, settled, 2, execution);
-    std::vector<float> distortion(all.size());
     for (std::size_t i = 0; i < all.size(); ++i) distortion[i] = result_.distortion[all[i]];
     const OptimalAssignment::Bounds bounds = together.bounds(distortion, execution);
     result_.bound_over_lists = bounds.over_lists;

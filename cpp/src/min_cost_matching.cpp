@@ -14,7 +14,7 @@ MinCostMatching::MinCostMatching(std::size_t items, const std::vector<CandidateL
     : lists_(lists),
       list_of_(list_of),
       weights_(weights),
-      slots_count_(checked_multiply(items, 3) / 2 + 8),
+      slots_count_(checked_multiply(items, 5) / 2 + 8),
       slots_(slots_count_),
       slot_of_(items),
       utility_(items),
@@ -74,7 +74,7 @@ void MinCostMatching::scan(Row item, double length) {
     if (there >= best_.length) return;
     const std::size_t at = find(sid.key);
     Slot& slot = slots_[at];
-    if (slot.stamp == 0) {
+    if (is_free(slot)) {
       best_ = {std::max(there, length), sid.key, item};
       continue;
     }
@@ -86,7 +86,7 @@ void MinCostMatching::scan(Row item, double length) {
     reached_.push_back({here, sid.key, at});
     std::push_heap(reached_.begin(), reached_.end());
   }
-  const auto horizon = static_cast<double>(lists_[list].horizon);
+  const auto horizon = static_cast<double>(lists_[list].searched ? lists_[list].horizon : 0);
   if (horizon < kInfinity && before + scale * horizon < best_.length) short_.push_back(list);
 }
 
@@ -115,10 +115,29 @@ void MinCostMatching::hand_over(Row source) {
   }
 }
 
+// An item that has only been looked up takes its first SID or wants more, as does who has that.
+MinCostMatching::Outcome MinCostMatching::place_at_first(Row item) {
+  const CandidateList& list = lists_[list_of_[item]];
+  if (list.size > 0) {
+    const Slot& slot = slots_[find(list.sids[0].key)];
+    if (is_free(slot)) {
+      best_ = {0, list.sids[0].key, item};
+      hand_over(item);
+      return Outcome::placed;
+    }
+    if (!lists_[list_of_[slot.owner]].searched) short_.push_back(list_of_[slot.owner]);
+  }
+  short_.push_back(list_of_[item]);
+  return Outcome::wants_more;
+}
+
+void MinCostMatching::release(Row item) { slots_[slot_of_[item]].owner = kNoItem; }
+
 MinCostMatching::Outcome MinCostMatching::place(Row item, const Effort& effort) {
   begin();
   const CandidateList& list = lists_[list_of_[item]];
   utility_[item] = utility(item);
+  if (!list.searched) return place_at_first(item);
   if (list.horizon < utility_[item] / weight(item)) {
     short_.push_back(list_of_[item]);
     return Outcome::wants_more;
@@ -127,7 +146,9 @@ MinCostMatching::Outcome MinCostMatching::place(Row item, const Effort& effort) 
   scan(item, 0);
   double length = kInfinity;
   std::size_t scans = 1;
+  std::size_t left = kScansBeyondShort;
   while (!reached_.empty() && reached_.front().length < best_.length) {
+    if (!short_.empty() && left-- == 0) return Outcome::wants_more;
     std::pop_heap(reached_.begin(), reached_.end());
     const Reached next = reached_.back();
     reached_.pop_back();

@@ -10,6 +10,7 @@ namespace puresid {
 namespace {
 
 constexpr std::size_t kChunk = 1U << 12U;
+constexpr std::uint64_t kFew = 8;  // the length of a list that an item in conflict begins with
 
 std::size_t chunks_of(std::size_t count, std::size_t chunk) { return (count + chunk - 1) / chunk; }
 
@@ -78,7 +79,7 @@ void OptimalAssignment::group(const Execution& execution) {
 }
 
 std::uint32_t OptimalAssignment::next_k(Row list) const {
-  const std::uint64_t k = searches_[list].k, next = k == 0 ? 1 : k == 1 ? 8 : 4 * k;
+  const std::uint64_t k = searches_[list].k, next = k == 0 ? (options_.all ? 1 : kFew) : k == 1 ? kFew : 4 * k;
   return static_cast<std::uint32_t>(
       std::min<std::uint64_t>({next, codebooks_.layout().capacity(), std::numeric_limits<std::uint32_t>::max() / 2}));
 }
@@ -93,7 +94,10 @@ void OptimalAssignment::grow(const std::vector<Row>& lists, const Execution& exe
     if (listed_ + wanted <= kListed + kMostListed * items_.size()) {
       grow_some({lists.data() + first, last - first}, execution);
     } else {
-      for (std::size_t i = first; i < last; ++i) lists_[lists[i]].horizon = std::numeric_limits<float>::infinity();
+      for (std::size_t i = first; i < last; ++i) {
+        lists_[lists[i]].horizon = std::numeric_limits<float>::infinity();
+        lists_[lists[i]].searched = true;
+      }
     }
     first = last;
   }
@@ -146,9 +150,24 @@ void OptimalAssignment::grow_some(std::span<const Row> lists, const Execution& e
     std::copy_n(found.begin() + static_cast<std::ptrdiff_t>(offsets[i]), sizes[i], to);
     list.sids = to;
     list.size = sizes[i];
+    list.searched = true;
     to += sizes[i];
   }
   listed_ += total;
+}
+
+// Takes the SIDs of those items back whose lists are marked and had not been searched.
+void OptimalAssignment::release_unsearched(const std::vector<std::uint8_t>& marked, std::vector<Row>& waiting) {
+  if (options_.all) return;
+  const std::size_t before = waiting.size();
+  for (std::size_t i = 0; i < items_.size(); ++i) {
+    if (found_[i] == 0 || marked[list_of_[i]] == 0 || lists_[list_of_[i]].searched) continue;
+    matching_->release(static_cast<Row>(i));
+    found_[i] = 0;
+    waiting.push_back(static_cast<Row>(i));
+  }
+  const auto middle = waiting.begin() + static_cast<std::ptrdiff_t>(before);
+  std::inplace_merge(waiting.begin(), middle, waiting.end());
 }
 
 // Places the items in rank order; those that need longer lists wait for the next round.
@@ -188,6 +207,7 @@ void OptimalAssignment::match(const Execution& execution) {
         }
       }
     });
+    release_unsearched(marked, next);
     for (const Row list : wanting) marked[list] = 0;
     grow(wanting, execution);
     waiting.swap(next);
@@ -198,14 +218,30 @@ void OptimalAssignment::match(const Execution& execution) {
   }
 }
 
-void OptimalAssignment::run(const Execution& execution) {
+// Lists of the greedy SIDs.
+void OptimalAssignment::look_up(std::span<const float> distortion) {
+  blocks_.push_back(std::make_unique<ClosestSid[]>(sample_.size()));
+  for (std::size_t list = 0; list < sample_.size(); ++list) {
+    const Row first = sample_[list];
+    blocks_[0][list] = {nearest_[first], distortion[first]};
+    const bool usable = static_cast<double>(distortion[first]) <= options_.max_distortion &&
+                        (!any_taken_ || owners_.is_free(nearest_[first]));
+    lists_[list] = {&blocks_[0][list], usable ? 1U : 0U, 0, false};
+  }
+}
+
+void OptimalAssignment::run(std::span<const float> distortion, const Execution& execution) {
   group(execution);
   deeper_ = std::make_unique<DeeperLeast>(codebooks_, products_, execution);
   lists_.resize(sample_.size());
   searches_.resize(sample_.size());
-  std::vector<Row> all(sample_.size());
-  std::iota(all.begin(), all.end(), Row{0});
-  grow(all, execution);
+  if (options_.all) {
+    std::vector<Row> all(sample_.size());
+    std::iota(all.begin(), all.end(), Row{0});
+    grow(all, execution);
+  } else {
+    look_up(distortion);
+  }
   match(execution);
 }
 

@@ -35,6 +35,7 @@ class Assigner:
         tiers: Sequence[Sequence[int]] | None,
         width: int,
         gap: float,
+        search_all: bool,
         complete: bool,
         priority: npt.NDArray[np.float64] | None,
         weights: npt.NDArray[np.float64] | None,

@@ -38,6 +38,7 @@ struct AssignOptions {
   // Method::optimal only: the total may be so much above the least, relative to it; and what an item's distortion
   // counts, one positive value per item, empty = 1.
   double gap = 1e-3;
+  bool search_all = true;
   std::span<const double> weights;
   // Whether items that no tier served get a SID by completion. Otherwise they keep their nearest one.
   bool complete = true;

@@ -27,6 +27,7 @@ struct CandidateList {
   const ClosestSid* sids = nullptr;
   std::uint32_t size = 0;
   float horizon = 0;
+  bool searched = true;  // otherwise there is the nearest SID only, which does for an item that nobody disturbs
 
   [[nodiscard]] std::span<const ClosestSid> all() const noexcept { return {sids, size}; }
 };
@@ -50,6 +51,8 @@ class MinCostMatching {
                   std::span<const double> weights);
 
   Outcome place(Row item, const Effort& effort);
+  // Takes back the SID of an item whose list had not been searched when it was placed.
+  void release(Row item);
   [[nodiscard]] const std::vector<Row>& short_lists() const noexcept { return short_; }
   // Lists scanned by all calls so far.
   [[nodiscard]] std::size_t scans() const noexcept { return scans_; }
@@ -64,7 +67,8 @@ class MinCostMatching {
 
  private:
   static constexpr Row kNoItem = std::numeric_limits<Row>::max();
-  struct Slot {  // a SID that has an owner
+  static constexpr std::size_t kScansBeyondShort = 8;  // a search that is in vain finds some more short lists
+  struct Slot {  // a SID that has an owner or had one
     SidKey key;
     double price, length;  // of the path to it, in the search of `stamp` / 2; odd where it is final
     Row owner, via;
@@ -89,6 +93,8 @@ class MinCostMatching {
   };
 
   [[nodiscard]] std::size_t find(SidKey key) const noexcept;
+  [[nodiscard]] static bool is_free(const Slot& slot) noexcept { return slot.stamp == 0 || slot.owner == kNoItem; }
+  Outcome place_at_first(Row item);
   void begin();
   void scan(Row item, double length);
   void raise(double length);

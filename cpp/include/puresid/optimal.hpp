@@ -23,6 +23,7 @@ namespace puresid {
 
 struct OptimalOptions {
   std::size_t width = 64;  // partial SIDs that a search keeps after each level
+  bool all = true;         // whether every item's list is searched, or only those of items in conflict
   double gap = 1e-3;       // the total may be so much above the bound, relative to it
   std::span<const double> weights;  // by item; empty for 1
   double max_distortion = std::numeric_limits<double>::infinity();
@@ -37,7 +38,8 @@ class OptimalAssignment {
                     const std::vector<Row>& items, const std::vector<SidKey>& nearest, const SidOwners& owners,
                     bool any_taken, const OptimalOptions& options);
 
-  void run(const Execution& execution);
+  // `distortion` by position: that of the greedy SIDs.
+  void run(std::span<const float> distortion, const Execution& execution);
 
   // By position in `items`: the SID, and whether one was found.
   [[nodiscard]] const std::vector<SidKey>& choices() const noexcept { return choices_; }
@@ -56,10 +58,12 @@ class OptimalAssignment {
     float floor = 0;
   };
 
+  void look_up(std::span<const float> distortion);
   void group(const Execution& execution);
   void grow(const std::vector<Row>& lists, const Execution& execution);
   void grow_some(std::span<const Row> lists, const Execution& execution);
   [[nodiscard]] std::uint32_t next_k(Row list) const;
+  void release_unsearched(const std::vector<std::uint8_t>& marked, std::vector<Row>& waiting);
   void match(const Execution& execution);
 
   const PackedCodebooks& codebooks_;
