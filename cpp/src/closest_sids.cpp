@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
 namespace puresid {
 namespace {
@@ -46,8 +47,10 @@ DeeperLeast::DeeperLeast(const PackedCodebooks& codebooks, const CodewordProduct
           });
     }
   }
-  first_ = AlignedBuffer<float>(sums_[0].size());
-  for (std::size_t token = 0; token < first_.size(); ++token) first_[token] = -sums_[0][token];
+  for (const AlignedBuffer<float>& sums : sums_) {
+    as_they_are_.emplace_back(sums.size());
+    for (std::size_t token = 0; token < sums.size(); ++token) as_they_are_.back()[token] = -sums[token];
+  }
 }
 
 ClosestSids::ClosestSids(const PackedCodebooks& codebooks, const CodewordProducts& products, const DeeperLeast& deeper)
@@ -132,7 +135,10 @@ void ClosestSids::begin_at(SidKey near) {
   }
   const Scores scores = scores_below(last(), last(), near, moved_.data());
   double kth = scores.least;
-  if (k_ > 1) {
+  if (k_ > 1 && k_ <= kMostLeast) {
+    codebooks_[last()].least_k(scores.of, k_, tokens_.data());
+    kth = scores.of[tokens_[k_ - 1]];
+  } else if (k_ > 1) {
     float* values = values_.data();
     std::copy_n(scores.of, codebooks_[last()].size(), values);
     std::nth_element(values, values + k_ - 1, values + codebooks_[last()].size());
@@ -142,44 +148,50 @@ void ClosestSids::begin_at(SidKey near) {
   highest_ = std::min(highest_, cost + kth + rounding);
 }
 
-// Leaves the `width` that cost least.
+// Leaves the `width` that cost least; later ones must cost less than the last of them.
 void ClosestSids::keep_partials(std::size_t width) {
   if (next_.size() <= width) return;
   const auto first_dropped = next_.begin() + static_cast<std::ptrdiff_t>(width);
   std::nth_element(next_.begin(), first_dropped, next_.end());
   for (auto dropped = first_dropped; dropped != next_.end(); ++dropped) dropped_ = std::min(dropped_, dropped->bound);
+  dearest_ = std::min(dearest_, first_dropped->cost);
   next_.erase(first_dropped, next_.end());
 }
 
-// Adds what comes below `prefix` at `level` to the next ones.
+// What the tokens of `level` add to the cost: in place or in leaves_.
+const float* ClosestSids::costs(const Scores& scores, std::size_t level) {
+  if (!codebooks_.space().additive()) return scores.of;
+  const float* added = deeper_.as_they_are(level);
+  static_cast<void>(codebooks_[level].lowest_moved(scores.of, &added, 1, leaves_.data()));
+  return leaves_.data();
+}
+
+// Adds what comes below `prefix` at `level` to the next ones. Which ones are kept depends on their costs alone, so
+// that a search for more SIDs finds all that one for fewer did.
 void ClosestSids::expand(const Partial& prefix, std::size_t level, std::size_t width) {
-  double before = bounded() ? prefix.cost : 0;
+  const double spent = bounded() ? prefix.cost : 0;
+  double before = spent;
   for (std::size_t deeper = level + 1; deeper <= last() && bounded(); ++deeper) {
     before += scores_below(deeper, level, prefix.key, moved_.data()).least;
   }
-  const double highest = bounded() ? highest_ : kInfinity;
   const Scores scores = scores_below(level, level, prefix.key, moved_.data());
-  if (before + scores.least > highest) return;
+  const float* costs = this->costs(scores, level);
   const PackedCodebook& codebook = codebooks_[level];
-  const SidLayout& layout = codebooks_.layout();
-  const auto add = [&](Token token) {
-    const double cost = (bounded() ? prefix.cost : 0) + score(scores, level, token);
-    next_.push_back({cost, before + static_cast<double>(scores.of[token]), prefix.key | layout.place(token, level)});
-  };
-  if (level == 0 && width <= kMostLeast && codebook.size() > width) {  // the only prefix, and few are kept
-    const float* costs = scores.of;
-    if (codebooks_.space().additive()) {
-      const float* deeper = deeper_.first();
-      static_cast<void>(codebook.lowest_moved(scores.of, &deeper, 1, leaves_.data()));
-      costs = leaves_.data();
-    }
+  std::size_t count = std::min(width, codebook.size());
+  if (count == codebook.size()) {
+    std::iota(tokens_.begin(), tokens_.begin() + static_cast<std::ptrdiff_t>(count), Token{0});
+  } else if (width <= kMostLeast) {
     codebook.least_k(costs, width, tokens_.data());
-    for (std::size_t i = 0; i < width; ++i) add(tokens_[i]);
     dropped_ = std::min(dropped_, before + scores.least);
-    return;
+  } else {
+    count = codebook.at_most(costs, as_score(dearest_ - spent), values_.data(), tokens_.data());
+    if (count < codebook.size()) dropped_ = std::min(dropped_, before + scores.least);
   }
-  const std::size_t count = codebook.at_most(scores.of, as_score(highest - before), values_.data(), tokens_.data());
-  for (std::size_t i = 0; i < count; ++i) add(tokens_[i]);
+  for (std::size_t i = 0; i < count; ++i) {
+    const Token token = tokens_[i];
+    next_.push_back({spent + score(scores, level, token), before + static_cast<double>(scores.of[token]),
+                     prefix.key | codebooks_.layout().place(token, level)});
+  }
   if (next_.size() > 8 * width + 1024) keep_partials(width);
 }
 
@@ -232,16 +244,36 @@ void ClosestSids::take_leaves(const float* scores, double before, SidKey prefix)
   if (k_ == 1 || found_.size() > 2 * k_ + 64) keep_leaves();
 }
 
+// The last tokens but one that may lead to a leaf that is wanted: of all, or of the `width` that cost least where that
+// is little.
+std::size_t ClosestSids::choose_pairs(const Scores& scores, double before, std::size_t width) {
+  const PackedCodebook& codebook = codebooks_[last() - 1];
+  const float highest = as_score(highest_ - before);
+  if (width > kMostLeast || width >= codebook.size()) {
+    return codebook.at_most(scores.of, highest, pair_values_.data(), pair_tokens_.data());
+  }
+  codebook.least_k(costs(scores, last() - 1), width, tokens_.data());
+  dropped_ = std::min(dropped_, before + scores.least);
+  std::size_t count = 0;
+  for (std::size_t i = 0; i < width; ++i) {
+    const float value = scores.of[tokens_[i]];
+    if (value > highest) continue;
+    pair_values_[count] = value;
+    pair_tokens_[count++] = tokens_[i];
+  }
+  return count;
+}
+
 // The leaves below `prefix`, which has all tokens but the last two.
-void ClosestSids::take_pairs(const Partial& prefix) {
+void ClosestSids::take_pairs(const Partial& prefix, std::size_t width) {
   const std::size_t level = last() - 1;
   const SidLayout& layout = codebooks_.layout();
   const Scores scores = scores_below(level, level, prefix.key, moved_.data());
   const Scores beside = scores_below(last(), level, prefix.key, beside_.data());
   const double before = prefix.cost + beside.least;
   if (before + scores.least > highest_) return;
-  const std::size_t count = codebooks_[level].at_most(scores.of, as_score(highest_ - before), pair_values_.data(),
-                                                      pair_tokens_.data());
+  const std::size_t count = choose_pairs(scores, before, width);
+  if (count == 0) return;
   const auto first = std::min_element(pair_values_.data(), pair_values_.data() + count) - pair_values_.data();
   std::swap(pair_values_[0], pair_values_[static_cast<std::size_t>(first)]);
   std::swap(pair_tokens_[0], pair_tokens_[static_cast<std::size_t>(first)]);
@@ -276,11 +308,13 @@ void ClosestSids::search(std::size_t width, Worker& worker) {
   kept_.assign(1, Partial{0, -kInfinity, 0});
   for (std::size_t level = 0; level + together < codebooks_.levels(); ++level) {
     next_.clear();
+    dearest_ = kInfinity;
     for (const Partial& prefix : kept_) {
       if (++prefixes % 64 == 0) worker.poll();
       expand(prefix, level, width);
     }
     keep_partials(width);
+    if (bounded()) std::erase_if(next_, [&](const Partial& prefix) { return prefix.bound > highest_; });
     kept_.swap(next_);
   }
   if (bounded() && last() > 0) tighten();
@@ -288,7 +322,7 @@ void ClosestSids::search(std::size_t width, Worker& worker) {
     if (++prefixes % 8 == 0) worker.poll();
     if (bounded() && prefix.bound > highest_) break;
     if (bounded() && last() > 0) {
-      take_pairs(prefix);
+      take_pairs(prefix, width);
     } else {
       take_leaves(scores_below(last(), last(), prefix.key, moved_.data()).of, 0, prefix.key);
     }

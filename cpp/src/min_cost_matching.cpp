@@ -20,14 +20,25 @@ MinCostMatching::MinCostMatching(std::size_t items, const std::vector<CandidateL
       utility_(items),
       list_stamps_(lists.size()) {}
 
-// The slot of `key`, or the one that it would take.
-std::size_t MinCostMatching::find(SidKey key) const noexcept {
+std::size_t MinCostMatching::home(SidKey key) const noexcept {
   SidKey hash = key * 0x9E3779B97F4A7C15U;
   hash = (hash ^ hash >> 32) * 0xD6E8FEB86659FD93U;
   __extension__ using Wide = unsigned __int128;
-  auto slot = static_cast<std::size_t>(static_cast<Wide>(hash ^ hash >> 32) * slots_count_ >> 64);
+  return static_cast<std::size_t>(static_cast<Wide>(hash ^ hash >> 32) * slots_count_ >> 64);
+}
+
+// The slot of `key`, or the one that it would take.
+std::size_t MinCostMatching::find(SidKey key) const noexcept {
+  std::size_t slot = home(key);
   while (slots_[slot].stamp != 0 && slots_[slot].key != key) slot = slot + 1 == slots_count_ ? 0 : slot + 1;
   return slot;
+}
+
+void MinCostMatching::prefetch(Row item) const noexcept {
+  const CandidateList& list = lists_[list_of_[item]];
+  for (std::size_t i = 0; i < std::min<std::size_t>(2, list.size); ++i) {
+    __builtin_prefetch(&slots_[home(list.sids[i].key)]);
+  }
 }
 
 double MinCostMatching::utility(Row item) const {
@@ -68,8 +79,11 @@ void MinCostMatching::scan(Row item, double length) {
   if (list_stamps_[list] == stamp_) return;  // an equal item came here by a shorter path
   list_stamps_[list] = stamp_;
   ++scans_;
+  constexpr std::size_t kAhead = 16;
+  const std::span<const ClosestSid> sids = lists_[list].all();
+  for (std::size_t i = 0; i < std::min(kAhead, sids.size()); ++i) __builtin_prefetch(&slots_[home(sids[i].key)]);
   const double scale = weight(item), before = length - utility_[item];
-  for (const ClosestSid& sid : lists_[list].all()) {
+  for (const ClosestSid& sid : sids) {
     const double there = before + scale * static_cast<double>(sid.distortion);
     if (there >= best_.length) return;
     const std::size_t at = find(sid.key);

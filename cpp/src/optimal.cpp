@@ -190,8 +190,11 @@ void OptimalAssignment::match(const Execution& execution) {
     wanting.clear();
     parallel_for(alone, "match", 1, waiting.size(),
                  [&](std::size_t, Worker& worker) {
-      for (const Row item : waiting) {
-        worker.poll();
+      constexpr std::size_t kAhead = 8, kPolled = 64;
+      for (std::size_t at = 0; at < waiting.size(); ++at) {
+        if (at % kPolled == 0) worker.poll();
+        if (at + kAhead < waiting.size()) matching_->prefetch(waiting[at + kAhead]);
+        const Row item = waiting[at];
         MinCostMatching::Effort effort{kMostScans, 0};
         if (matching_->scans() > kExactScans + 64 * items_.size()) {
           effort.tolerance = options_.gap * first_costs / static_cast<double>(items_.size());
@@ -254,7 +257,8 @@ OptimalAssignment::Bounds OptimalAssignment::bounds(std::span<const float> disto
     for (std::size_t i = chunk * kChunk; i < std::min((chunk + 1) * kChunk, items_.size()); ++i) {
       const auto item = static_cast<Row>(i);
       const double weight = matching_->weight(item), utility = matching_->utility(item);
-      parts[chunk].over_lists += std::min(utility, weight * static_cast<double>(distortion[i]));
+      const double otherwise = weight * static_cast<double>(distortion[i]);  // of a SID without a price
+      parts[chunk].over_lists += found_[i] != 0 ? utility : std::min(utility, otherwise);
       parts[chunk].over_all += std::min(utility, weight * static_cast<double>(searches_[list_of_[i]].floor));
     }
   });

@@ -29,17 +29,16 @@ struct ClosestSid {
   float distortion;
 };
 
-// By level and token c: the sum over the deeper levels of the least product of c with one of their codewords.
+// By level and token c: the sum over the deeper levels of the least product of c with one of their codewords; of()
+// has it negated, as products are.
 class DeeperLeast {
  public:
   DeeperLeast(const PackedCodebooks& codebooks, const CodewordProducts& products, const Execution& execution);
   [[nodiscard]] const float* of(std::size_t level) const { return sums_[level].data(); }
-  // The sums of the first level as they are.
-  [[nodiscard]] const float* first() const { return first_.data(); }
+  [[nodiscard]] const float* as_they_are(std::size_t level) const { return as_they_are_[level].data(); }
 
  private:
-  AlignedBuffer<float> first_;
-  std::vector<AlignedBuffer<float>> sums_;  // negated, as products are; none in spaces that are not additive
+  std::vector<AlignedBuffer<float>> sums_, as_they_are_;  // none in spaces that are not additive
 };
 
 class ClosestSids {
@@ -88,7 +87,9 @@ class ClosestSids {
   void expand(const Partial& prefix, std::size_t level, std::size_t width);
   void keep_partials(std::size_t width);
   void tighten();
-  void take_pairs(const Partial& prefix);
+  [[nodiscard]] const float* costs(const Scores& scores, std::size_t level);
+  std::size_t choose_pairs(const Scores& scores, double before, std::size_t width);
+  void take_pairs(const Partial& prefix, std::size_t width);
   void take_leaves(const float* scores, double before, SidKey prefix);
   void keep_leaves();
   void search(std::size_t width, Worker& worker);
@@ -108,6 +109,7 @@ class ClosestSids {
   std::vector<ClosestSid> sids_;
   std::size_t row_ = 0, k_ = 0;
   double highest_ = 0;  // what is above it is not wanted
+  double dearest_ = 0;  // partial SIDs that cost more are not kept
   double dropped_ = 0;  // the least bound of what the width left out
 };
 

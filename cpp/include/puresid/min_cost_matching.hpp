@@ -51,6 +51,8 @@ class MinCostMatching {
                   std::span<const double> weights);
 
   Outcome place(Row item, const Effort& effort);
+  // Has the memory come that place() will look at first.
+  void prefetch(Row item) const noexcept;
   // Takes back the SID of an item whose list had not been searched when it was placed.
   void release(Row item);
   [[nodiscard]] const std::vector<Row>& short_lists() const noexcept { return short_; }
@@ -92,6 +94,7 @@ class MinCostMatching {
     double length;
   };
 
+  [[nodiscard]] std::size_t home(SidKey key) const noexcept;
   [[nodiscard]] std::size_t find(SidKey key) const noexcept;
   [[nodiscard]] static bool is_free(const Slot& slot) noexcept { return slot.stamp == 0 || slot.owner == kNoItem; }
   Outcome place_at_first(Row item);
