@@ -70,6 +70,8 @@ void MinCostMatching::begin() {
   scanned_.clear();
   final_.clear();
   short_.clear();
+  short_length_ = kInfinity;
+  loss_ = 0;
 }
 
 // Looks where `item` could go, to which a path of `length` leads.
@@ -101,7 +103,9 @@ void MinCostMatching::scan(Row item, double length) {
     std::push_heap(reached_.begin(), reached_.end());
   }
   const auto horizon = static_cast<double>(lists_[list].searched ? lists_[list].horizon : 0);
-  if (horizon < kInfinity && before + scale * horizon < best_.length) short_.push_back(list);
+  if (horizon == kInfinity || before + scale * horizon >= best_.length) return;
+  short_.push_back(list);
+  short_length_ = std::min(short_length_, std::max(before + scale * horizon, length));
 }
 
 // Makes what lies within `length` of the source as dear as it is worth.
@@ -159,10 +163,9 @@ MinCostMatching::Outcome MinCostMatching::place(Row item, const Effort& effort) 
   if (list.size == 0) return Outcome::no_room;
   scan(item, 0);
   double length = kInfinity;
-  std::size_t scans = 1;
-  std::size_t left = kScansBeyondShort;
+  std::size_t scans = 1, left = kScansBeyondShort;
   while (!reached_.empty() && reached_.front().length < best_.length) {
-    if (!short_.empty() && left-- == 0) return Outcome::wants_more;
+    if (best_.length - short_length_ > effort.tolerance && left-- == 0) return Outcome::wants_more;
     std::pop_heap(reached_.begin(), reached_.end());
     const Reached next = reached_.back();
     reached_.pop_back();
@@ -176,9 +179,11 @@ MinCostMatching::Outcome MinCostMatching::place(Row item, const Effort& effort) 
     final_.push_back(next.slot);
     scan(slot.owner, next.length);
   }
-  if (!short_.empty()) return Outcome::wants_more;
+  if (short_length_ < kInfinity && !(best_.length - short_length_ <= effort.tolerance)) return Outcome::wants_more;
   if (best_.via == kNoItem) return Outcome::no_room;
-  raise(std::min(length, best_.length));
+  length = std::min({length, best_.length, short_length_});
+  loss_ = best_.length - length;
+  raise(length);
   hand_over(item);
   return Outcome::placed;
 }

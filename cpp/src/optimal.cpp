@@ -180,7 +180,9 @@ void OptimalAssignment::match(const Execution& execution) {
     const CandidateList& list = lists_[list_of_[i]];
     if (list.size > 0) first_costs += matching_->weight(static_cast<Row>(i)) * static_cast<double>(list.sids[0].distortion);
   }
-  constexpr std::size_t kExactScans = std::size_t{1} << 22U;
+  const double allowed = options_.gap * first_costs;
+  double lost = 0;
+  constexpr std::size_t kExactScans = std::size_t{1} << 20U;
   std::vector<std::uint8_t> marked(lists_.size());
   found_.assign(items_.size(), 0);
   Execution alone = execution;
@@ -196,11 +198,14 @@ void OptimalAssignment::match(const Execution& execution) {
         if (at + kAhead < waiting.size()) matching_->prefetch(waiting[at + kAhead]);
         const Row item = waiting[at];
         MinCostMatching::Effort effort{kMostScans, 0};
-        if (matching_->scans() > kExactScans + 64 * items_.size()) {
-          effort.tolerance = options_.gap * first_costs / static_cast<double>(items_.size());
+        if (matching_->scans() > kExactScans) {
+          effort.tolerance = std::max(allowed - lost, 0.0) / (2 * static_cast<double>(waiting.size()));
         }
         const MinCostMatching::Outcome outcome = matching_->place(item, effort);
-        if (outcome == MinCostMatching::Outcome::placed) found_[item] = 1;
+        if (outcome == MinCostMatching::Outcome::placed) {
+          found_[item] = 1;
+          lost += matching_->loss();
+        }
         if (outcome == MinCostMatching::Outcome::wants_more) {
           next.push_back(item);
           for (const Row list : matching_->short_lists()) {

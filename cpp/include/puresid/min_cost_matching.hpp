@@ -51,6 +51,8 @@ class MinCostMatching {
                   std::span<const double> weights);
 
   Outcome place(Row item, const Effort& effort);
+  // By how much more the total has grown than the bound, at most, in the last call.
+  [[nodiscard]] double loss() const noexcept { return loss_; }
   // Has the memory come that place() will look at first.
   void prefetch(Row item) const noexcept;
   // Takes back the SID of an item whose list had not been searched when it was placed.
@@ -113,6 +115,8 @@ class MinCostMatching {
   std::vector<std::uint32_t> list_stamps_;
   std::uint32_t stamp_ = 0;
   std::size_t scans_ = 0;
+  double short_length_ = 0;  // the path beyond which an unlisted SID could matter
+  double loss_ = 0;
   Place best_{};
   std::vector<Reached> reached_;
   std::vector<Scanned> scanned_;
