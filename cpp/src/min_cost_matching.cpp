@@ -34,9 +34,12 @@ std::size_t MinCostMatching::find(SidKey key) const noexcept {
   return slot;
 }
 
-void MinCostMatching::prefetch(Row item) const noexcept {
+void MinCostMatching::prefetch(Row item, int step) const noexcept {
+  constexpr std::uint32_t kSlots = 4;
   const CandidateList& list = lists_[list_of_[item]];
-  for (std::size_t i = 0; i < std::min<std::size_t>(2, list.size); ++i) {
+  if (step == 0) __builtin_prefetch(&list);
+  if (step == 1) __builtin_prefetch(list.sids);
+  for (std::uint32_t i = 0; step == 2 && i < std::min(kSlots, list.size); ++i) {
     __builtin_prefetch(&slots_[home(list.sids[i].key)]);
   }
 }

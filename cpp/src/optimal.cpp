@@ -195,7 +195,10 @@ void OptimalAssignment::match(const Execution& execution) {
       constexpr std::size_t kAhead = 8, kPolled = 64;
       for (std::size_t at = 0; at < waiting.size(); ++at) {
         if (at % kPolled == 0) worker.poll();
-        if (at + kAhead < waiting.size()) matching_->prefetch(waiting[at + kAhead]);
+        for (int step = 0; step < 3; ++step) {
+          const std::size_t ahead = at + static_cast<std::size_t>(3 - step) * kAhead;
+          if (ahead < waiting.size()) matching_->prefetch(waiting[ahead], step);
+        }
         const Row item = waiting[at];
         MinCostMatching::Effort effort{kMostScans, 0};
         if (matching_->scans() > kExactScans) {

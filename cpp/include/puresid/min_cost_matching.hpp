@@ -53,8 +53,8 @@ class MinCostMatching {
   Outcome place(Row item, const Effort& effort);
   // By how much more the total has grown than the bound, at most, in the last call.
   [[nodiscard]] double loss() const noexcept { return loss_; }
-  // Has the memory come that place() will look at first.
-  void prefetch(Row item) const noexcept;
+  // Has the memory come that place() will look at first, in steps 0, 1 and 2, each of which needs the one before.
+  void prefetch(Row item, int step) const noexcept;
   // Takes back the SID of an item whose list had not been searched when it was placed.
   void release(Row item);
   [[nodiscard]] const std::vector<Row>& short_lists() const noexcept { return short_; }
