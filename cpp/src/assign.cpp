@@ -195,11 +195,22 @@ class Assigner::Run {
   }
 
  private:
+  static constexpr std::size_t kLeftWidth = 16;
+
   void complete(const Vectors& vectors, const Settled& settled, std::int8_t stage, const Execution& execution) {
     if (!options_.complete || left_.empty()) return;
     Completion completion(packed_, vectors, items(), nearest_, settled, owners_, max_sids_, execution);
     completion.run();
     publish(vectors, completion.choices(), nullptr, stage, execution);
+  }
+
+  // Those for which finding a place together took too long: one after the other.
+  void serve_left(const Vectors& vectors, const CodewordProducts& products, Settled& settled,
+                  const Execution& execution) {
+    const Widths widths = beam_widths(kLeftWidth, codebooks_.layout());
+    serve<BeamSearch>({vectors, items(), nearest_, 0, options_.max_distortion}, products, widths, 1, settled,
+                      execution);
+    keep_unresolved();
   }
 
   // Method::optimal: all items at once.
@@ -220,6 +231,7 @@ class Assigner::Run {
     }
     note_owners(settled);
     keep_unresolved();
+    if (!left_.empty()) serve_left(vectors, products, settled, execution);
     complete(vectors, settled, 2, execution);
     for (std::size_t i = 0; i < all.size(); ++i) distortion[i] = result_.distortion[all[i]];
     const OptimalAssignment::Bounds bounds = together.bounds(distortion, execution);

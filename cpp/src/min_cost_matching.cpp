@@ -83,7 +83,6 @@ void MinCostMatching::scan(Row item, double length) {
   const Row list = list_of_[item];
   if (list_stamps_[list] == stamp_) return;  // an equal item came here by a shorter path
   list_stamps_[list] = stamp_;
-  ++scans_;
   constexpr std::size_t kAhead = 16;
   const std::span<const ClosestSid> sids = lists_[list].all();
   for (std::size_t i = 0; i < std::min(kAhead, sids.size()); ++i) __builtin_prefetch(&slots_[home(sids[i].key)]);
@@ -91,6 +90,7 @@ void MinCostMatching::scan(Row item, double length) {
   for (const ClosestSid& sid : sids) {
     const double there = before + scale * static_cast<double>(sid.distortion);
     if (there >= best_.length) return;
+    ++looks_;
     const std::size_t at = find(sid.key);
     Slot& slot = slots_[at];
     if (is_free(slot)) {
@@ -137,7 +137,7 @@ void MinCostMatching::hand_over(Row source) {
 }
 
 // An item that has only been looked up takes its first SID or wants more, as does who has that.
-MinCostMatching::Outcome MinCostMatching::place_at_first(Row item) {
+MinCostMatching::Outcome MinCostMatching::place_at_first(Row item, const Effort& effort) {
   const CandidateList& list = lists_[list_of_[item]];
   if (list.size > 0) {
     const Slot& slot = slots_[find(list.sids[0].key)];
@@ -148,6 +148,7 @@ MinCostMatching::Outcome MinCostMatching::place_at_first(Row item) {
     }
     if (!lists_[list_of_[slot.owner]].searched) short_.push_back(list_of_[slot.owner]);
   }
+  if (effort.last) return Outcome::no_room;
   short_.push_back(list_of_[item]);
   return Outcome::wants_more;
 }
@@ -158,31 +159,35 @@ MinCostMatching::Outcome MinCostMatching::place(Row item, const Effort& effort) 
   begin();
   const CandidateList& list = lists_[list_of_[item]];
   utility_[item] = utility(item);
-  if (!list.searched) return place_at_first(item);
-  if (list.horizon < utility_[item] / weight(item)) {
+  if (!list.searched) return place_at_first(item, effort);
+  if (list.horizon < utility_[item] / weight(item) && !effort.last) {
     short_.push_back(list_of_[item]);
     return Outcome::wants_more;
   }
   if (list.size == 0) return Outcome::no_room;
   scan(item, 0);
   double length = kInfinity;
-  std::size_t scans = 1, left = kScansBeyondShort;
+  std::size_t left = kScansBeyondShort;
+  const std::size_t looks = looks_;
   while (!reached_.empty() && reached_.front().length < best_.length) {
-    if (best_.length - short_length_ > effort.tolerance && left-- == 0) return Outcome::wants_more;
+    if (!effort.last && best_.length - short_length_ > effort.tolerance && left-- == 0) return Outcome::wants_more;
     std::pop_heap(reached_.begin(), reached_.end());
     const Reached next = reached_.back();
     reached_.pop_back();
     Slot& slot = slots_[next.slot];
     if (slot.stamp == stamp_ + 1) continue;
-    if (best_.length < kInfinity && (++scans > effort.most_scans || best_.length - next.length <= effort.tolerance)) {
+    const bool tired = looks_ - looks > effort.most_looks;
+    if (best_.length < kInfinity && (tired || best_.length - next.length <= effort.tolerance)) {
       length = next.length;
       break;
     }
+    if (looks_ - looks > kGivenUp * effort.most_looks) return Outcome::no_room;
     slot.stamp = stamp_ + 1;
     final_.push_back(next.slot);
     scan(slot.owner, next.length);
   }
-  if (short_length_ < kInfinity && !(best_.length - short_length_ <= effort.tolerance)) return Outcome::wants_more;
+  const bool enough = effort.last || best_.length - short_length_ <= effort.tolerance;
+  if (short_length_ < kInfinity && !enough) return Outcome::wants_more;
   if (best_.via == kNoItem) return Outcome::no_room;
   length = std::min({length, best_.length, short_length_});
   loss_ = best_.length - length;

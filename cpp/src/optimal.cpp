@@ -10,6 +10,11 @@ namespace puresid {
 namespace {
 
 constexpr std::size_t kChunk = 1U << 12U;
+// What finding places may cost in all, in looks at SIDs, and one place, before and after that. Places are the best there
+// are as long as few looks have been spent: kExactLooks, and many more where items are few.
+constexpr std::size_t kLooks = std::size_t{1} << 28U, kLooksAnItem = 64, kDearerAnItem = 256,
+                      kExactLooks = std::size_t{1} << 23U;
+constexpr std::size_t kMostLooks = std::size_t{1} << 22U, kManyLooks = std::size_t{1} << 12U, kFewLooks = std::size_t{1} << 8U;
 constexpr std::uint64_t kFew = 8;  // the length of a list that an item in conflict begins with
 
 std::size_t chunks_of(std::size_t count, std::size_t chunk) { return (count + chunk - 1) / chunk; }
@@ -182,7 +187,7 @@ void OptimalAssignment::match(const Execution& execution) {
   }
   const double allowed = options_.gap * first_costs;
   double lost = 0;
-  constexpr std::size_t kExactScans = std::size_t{1} << 20U;
+  const std::size_t exact = std::max(kLooks - std::min(kLooks, kDearerAnItem * items_.size()), kExactLooks);
   std::vector<std::uint8_t> marked(lists_.size());
   found_.assign(items_.size(), 0);
   Execution alone = execution;
@@ -200,8 +205,10 @@ void OptimalAssignment::match(const Execution& execution) {
           if (ahead < waiting.size()) matching_->prefetch(waiting[ahead], step);
         }
         const Row item = waiting[at];
-        MinCostMatching::Effort effort{kMostScans, 0};
-        if (matching_->scans() > kExactScans) {
+        const bool last = matching_->looks() > kLooks + kLooksAnItem * items_.size();
+        MinCostMatching::Effort effort{last ? kFewLooks : kMostLooks, 0, last};
+        if (matching_->looks() > exact) {
+          effort.most_looks = std::min(effort.most_looks, kManyLooks);
           effort.tolerance = std::max(allowed - lost, 0.0) / (2 * static_cast<double>(waiting.size()));
         }
         const MinCostMatching::Outcome outcome = matching_->place(item, effort);

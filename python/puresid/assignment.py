@@ -25,7 +25,11 @@ METHODS = ("ecm", "rrs", "beam", "optimal", "nearest", "suffix")
 UNIQUE = ("ecm", "rrs", "beam", "optimal")
 """Those that look for other SIDs than the nearest."""
 SEARCHING = ("beam", "optimal")
-WIDTH = 64
+"""Those that keep partial SIDs, and so have a width."""
+SEARCHES = ("all", "conflicts")
+MOST_SEARCHED = 1 << 17
+"""Items up to which ``"optimal"`` searches for all where nothing else is said."""
+WIDTHS = {"beam": 64, "all": 256, "conflicts": 6}
 GAP = 1e-3
 MOST_WIDTH = 1024
 
@@ -47,13 +51,19 @@ class Assignment:
     method : str
         As given.
     tiers : tuple of tuple of int
-        As used; of ``"beam"`` how many partial SIDs were kept after each level.
+        As used; of ``"beam"`` and ``"optimal"`` how many partial SIDs were kept after each level.
     sizes : tuple of int
         Codewords per level.
     n_taken : int
         Distinct SIDs among `taken`.
     nearest_distortion : float
         Mean squared distance between the vectors and their nearest SIDs; NaN without items.
+    lower_bound : float
+        Of ``"optimal"``, otherwise NaN: the least that ``sum(weights * distortion)`` can be, up to
+        the rounding of float32.
+    bound_over : {"all", "listed", ""}
+        What `lower_bound` holds for: ``"all"``, every assignment of different SIDs that are not
+        taken; ``"listed"``, those in which each item has one of the SIDs that its search listed.
     """
 
     sids: SidsArray
@@ -114,22 +124,23 @@ def checked_tiers(tiers: Any, n_levels: int) -> list[list[int]]:
 _SCALINGS = {"compared": "cosine", "kept": "normalised residuals"}
 
 
-def _checked_width(width: Any, method: str, tiers: Any, books: Codebooks) -> int:
+def _checked_width(width: Any, method: str, search: str, tiers: Any, books: Codebooks) -> int:
     if method not in SEARCHING:
         if width is not None:
             raise ValueError(
                 f"width is {width!r}; only methods 'beam' and 'optimal' have one, not {method!r}"
             )
-        return WIDTH
+        return WIDTHS["beam"]
     if tiers is not None:
         raise ValueError(f"tiers is {tiers!r}; method {method!r} has a width instead")
     if books.scaling != "none":
         raise ValueError(
             f"codebooks compare residuals at length 1 ({_SCALINGS[books.scaling]}), so distortions "
-            f"do not say which SID is near; method {method!r}, which orders by them, is not for these"
+            f"do not say which SID is near; method {method!r}, which orders by them, is not for "
+            "these"
         )
     if width is None:
-        return WIDTH
+        return WIDTHS[search if method == "optimal" else method]
     try:
         number = operator.index(width)
     except TypeError:
@@ -148,20 +159,6 @@ def _used_tiers(
     return (tuple(min(width, number) for number in partial),)
 
 
-@dataclass(frozen=True)
-class _Bound:
-    value: float
-    over: str
-
-    @classmethod
-    def of(cls, method: str, over_lists: float, over_all: float, gap: float) -> _Bound:
-        if method != "optimal":
-            return cls(math.nan, "")
-        if over_all >= (1 - gap) * over_lists:
-            return cls(over_all, "all")
-        return cls(over_lists, "listed")
-
-
 def _checked_gap(gap: Any, method: str) -> float:
     if gap is None:
         return GAP
@@ -172,6 +169,32 @@ def _checked_gap(gap: Any, method: str) -> float:
     if not 0 <= gap < 1:
         raise ValueError(f"gap is {gap!r}; it must be from 0 to less than 1")
     return float(gap)
+
+
+def _checked_search(search: Any, method: str, items: int) -> str:
+    if search is None:
+        return "all" if items <= MOST_SEARCHED else "conflicts"
+    if method != "optimal":
+        raise ValueError(f"search is {search!r}; only method 'optimal' has one, not {method!r}")
+    if not isinstance(search, str) or search not in SEARCHES:
+        raise ValueError(f"search is {search!r}; it must be 'all' or 'conflicts'")
+    return search
+
+
+def _checked_weights(weights: Any, method: str, items: int) -> npt.NDArray[np.float64] | None:
+    if weights is None:
+        return None
+    if method != "optimal":
+        raise ValueError(f"weights were given; only method 'optimal' has them, not {method!r}")
+    return item_weights(weights, items)
+
+
+def _bound(method: str, over_lists: float, over_all: float, gap: float) -> tuple[float, str]:
+    if method != "optimal":
+        return math.nan, ""
+    if over_all >= (1 - gap) * over_lists:
+        return over_all, "all"
+    return over_lists, "listed"
 
 
 def _wrong_dimension(books: Codebooks, dim: int) -> str:
@@ -211,8 +234,8 @@ def assign(
     complete: bool = True,
     priority: Any = None,
     weights: Any = None,
+    search: str | None = None,
     gap: float | None = None,
-    search: str = "all",
     taken: Any = None,
     max_distortion: float | None = None,
     threads: int | None = None,
@@ -236,26 +259,42 @@ def assign(
         array or a source block by block. The result is the same bytes whichever it is.
     codebooks : Codebooks or sequence of array_like
         Of any space; or one (K_l, D) array per level, whose codewords add up (residual).
-    method : {"ecm", "rrs", "beam", "nearest", "suffix"}
+    method : {"ecm", "rrs", "beam", "optimal", "nearest", "suffix"}
         ``"ecm"``, exhaustive candidate matching: candidates by ascending sum of the distances per
         level, each to the residual on the item's greedy path (in a tree to the vector itself, the
         children of whatever token comes before). ``"rrs"``, recursive residual searching:
         candidates in the order of a depth-first walk over residuals. ``"beam"``: candidates by
         ascending distortion, as far as a beam of `width` partial SIDs finds them; SIDs that cost
         less for a longer search, but not in codebooks with normalised residuals or cosine.
+        ``"optimal"``: the least total distortion of all items together, with a bound that says how
+        near it is; not in those codebooks either.
         ``"nearest"``: conflicts stay. ``"suffix"``, the field's baseline: one more column that
         counts 0, 1, 2, … within each group of equal nearest SIDs, in priority order.
     tiers : sequence of sequence of int, optional
         ``k_l`` per level of each tier, cut at ``K_l``. Default: the paper's authors'
-        ``((1, …, 1, 10), (5, …, 5, 20))``. Not for ``"beam"``, which is one tier.
+        ``((1, …, 1, 10), (5, …, 5, 20))``. Not for ``"beam"`` and ``"optimal"``.
     width : int, optional
-        For ``"beam"`` only: how many partial SIDs are kept after each level, from 1 to 1,024.
-        Candidates are the leaves below them, ``16 * width`` at most. Default: 64.
+        How many partial SIDs are kept after each level, from 1 to 1,024. For ``"beam"``, default
+        64: candidates are the leaves below them, ``16 * width`` at most. For ``"optimal"``, default
+        256, or 6 where only conflicts are searched: SIDs below others are not listed; from the
+        codebook size of all levels but the last two on (three levels: the first) none is lost.
     complete : bool
         Whether items that no tier served get a SID all the same. Otherwise they keep their nearest
         SID, stage -1.
     priority : array_like, shape (N,), optional
         Higher first, equal ones in row order. Default: row order.
+        With ``"optimal"`` it decides between equal totals only.
+    weights : array_like, shape (N,), optional
+        For ``"optimal"`` only: what each item's distortion counts, positive. Default: 1.
+    search : {"all", "conflicts"}, optional
+        For ``"optimal"`` only. ``"all"``: every item may move to whatever serves the total, also
+        those that share their nearest SID with nobody, if only because the nearest SID of greedy
+        quantisation need not be the closest. ``"conflicts"``: items keep their nearest SID unless
+        it is contested; several times as fast. Default: ``"all"`` up to 131,072 items, then
+        ``"conflicts"``.
+    gap : float, optional
+        For ``"optimal"`` only: how far the total may be above its lower bound, relative to it,
+        from 0 to less than 1. Where items are few it is not used up. Default: 1e-3.
     taken : array_like of int, shape (M, L), optional
         Published SIDs, which are never given out. For ``"suffix"`` shape (M, L + 1).
     max_distortion : float, optional
@@ -298,6 +337,12 @@ def assign(
     ones go in the order of their tokens. It takes tens of microseconds for each item in
     conflict, where ECM takes one or two.
 
+    ``"optimal"`` needs all vectors at once: those of a source are read again into memory or, beyond
+    64 MiB, into a temporary file. Beyond input and output it takes 180 bytes an item and 16 for
+    each SID listed, 4 an item at most beside 128 MiB. Where a catalogue is so crowded that the
+    work would exceed its bounds, those left are served one after the other and the bound says what
+    was lost.
+
     Distances that are compared are computed as ``||c||^2 / 2 - r . c`` in float32, which loses
     digits where vectors lie far from the origin: with a mean a thousand times their spread, many
     tokens are no longer the nearest. Centre such vectors before training codebooks. Reported
@@ -325,7 +370,9 @@ def assign(
     if books.input_dim != books.dim or books.latent is not books:
         rows = Transformed(rows, books, threads=threads)
     allowed = _checked_gap(gap, method)
-    beam_width = _checked_width(width, method, tiers, books)
+    searched = _checked_search(search, method, items)
+    factors = _checked_weights(weights, method, items)
+    beam_width = _checked_width(width, method, searched, tiers, books)
     widths = checked_tiers(tiers, books.n_levels)
     columns = books.n_levels + (method == "suffix")
     used = None if taken is None else token_matrix(taken, columns, "taken")
@@ -340,10 +387,10 @@ def assign(
             tiers=widths,
             width=beam_width,
             gap=allowed,
-            search_all=search == "all",
+            search_all=searched == "all",
             complete=bool(complete),
             priority=None if priority is None else priorities(priority, items),
-            weights=None if weights is None else item_weights(weights, items),
+            weights=factors,
             taken=used,
             max_distortion=limit,
             threads=thread_count(threads),
@@ -357,7 +404,7 @@ def assign(
             add_all(assigner, rows)
             found = resolve_conflicts(assigner, rows, read=method in UNIQUE)
     sids, stages, distortion, counter, nearest_sum, over_lists, over_all = found
-    bound = _Bound.of(method, over_lists, over_all, allowed)
+    lower_bound, bound_over = _bound(method, over_lists, over_all, allowed)
     return Assignment(
         sids=_with_counter(sids, counter) if method == "suffix" else sids,
         stages=stages,
@@ -367,6 +414,6 @@ def assign(
         sizes=books.sizes,
         n_taken=assigner.n_taken,
         nearest_distortion=nearest_sum / items if items else math.nan,
-        lower_bound=bound.value,
-        bound_over=bound.over,
+        lower_bound=lower_bound,
+        bound_over=bound_over,
     )

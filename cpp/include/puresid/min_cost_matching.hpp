@@ -41,8 +41,9 @@ class MinCostMatching {
   };
   // How long a search goes on.
   struct Effort {
-    std::size_t most_scans = std::numeric_limits<std::size_t>::max();  // then it takes the best place known
+    std::size_t most_looks = std::size_t{1} << 32U;  // at SIDs; then it takes the best place known
     double tolerance = 0;  // it takes a place that costs so much more than the least, or less
+    bool last = false;     // it does with the lists as they are
   };
 
   // For `items` items, item i with the list lists[list_of[i]] and weights[i] (1 where there are none). All must
@@ -58,8 +59,8 @@ class MinCostMatching {
   // Takes back the SID of an item whose list had not been searched when it was placed.
   void release(Row item);
   [[nodiscard]] const std::vector<Row>& short_lists() const noexcept { return short_; }
-  // Lists scanned by all calls so far.
-  [[nodiscard]] std::size_t scans() const noexcept { return scans_; }
+  // How often all calls so far have looked at a SID of a list.
+  [[nodiscard]] std::size_t looks() const noexcept { return looks_; }
 
   // The SID of an item that has been placed.
   [[nodiscard]] SidKey sid(Row item) const { return slots_[slot_of_[item]].key; }
@@ -71,6 +72,7 @@ class MinCostMatching {
 
  private:
   static constexpr Row kNoItem = std::numeric_limits<Row>::max();
+  static constexpr std::size_t kGivenUp = 8;  // times as many looks as allowed, and still no place
   static constexpr std::size_t kScansBeyondShort = 8;  // a search that is in vain finds some more short lists
   struct Slot {  // a SID that has an owner or had one
     SidKey key;
@@ -99,7 +101,7 @@ class MinCostMatching {
   [[nodiscard]] std::size_t home(SidKey key) const noexcept;
   [[nodiscard]] std::size_t find(SidKey key) const noexcept;
   [[nodiscard]] static bool is_free(const Slot& slot) noexcept { return slot.stamp == 0 || slot.owner == kNoItem; }
-  Outcome place_at_first(Row item);
+  Outcome place_at_first(Row item, const Effort& effort);
   void begin();
   void scan(Row item, double length);
   void raise(double length);
@@ -114,7 +116,7 @@ class MinCostMatching {
   std::vector<double> utility_;
   std::vector<std::uint32_t> list_stamps_;
   std::uint32_t stamp_ = 0;
-  std::size_t scans_ = 0;
+  std::size_t looks_ = 0;
   double short_length_ = 0;  // the path beyond which an unlisted SID could matter
   double loss_ = 0;
   Place best_{};

@@ -6,8 +6,10 @@
 // Prices give the bound: no unique assignment over the lists has a total below `over_lists`, and none at all one below
 // `over_all`, in which each item counts no more than what its search has ruled out.
 // Deterministic: lists are made in parallel, each for itself; places are given in rank order by one thread.
-// Cost: a search for each vector, two or three for those in conflict; a few scans an item, bounded by kMostScans each.
-// Memory: 110 bytes an item, and 16 for each SID listed, kMostListed an item at most beside 128 MiB.
+// Cost: a search for each vector, or for those in conflict only, and again where a list grows; then some looks at SIDs
+// for each item, with stated bounds on one and on all: first the gap is spent, and when that does not do, those that
+// are left are served one after the other (beam.hpp).
+// Memory: 180 bytes an item, and 16 for each SID listed, kMostListed an item at most beside 128 MiB.
 #pragma once
 
 #include <memory>
@@ -31,7 +33,7 @@ struct OptimalOptions {
 
 class OptimalAssignment {
  public:
-  static constexpr std::size_t kMostScans = 1U << 14U, kMostListed = 12;
+  static constexpr std::size_t kMostListed = 4;
 
   // `items`, rows of `vectors` in rank order, have the greedy SIDs `nearest`; what is in `owners` is taken.
   OptimalAssignment(const PackedCodebooks& codebooks, const CodewordProducts& products, const Vectors& vectors,
