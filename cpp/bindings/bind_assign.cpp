@@ -20,7 +20,8 @@ Method parse_method(const std::string& name) {
   if (name == "optimal") return Method::optimal;
   if (name == "nearest") return Method::nearest;
   if (name == "suffix") return Method::suffix;
-  throw py::value_error("method is '" + name + "'; it must be one of 'ecm', 'rrs', 'beam', 'optimal', 'nearest', "
+  throw py::value_error("method is '" + name +
+                        "'; it must be one of 'ecm', 'rrs', 'beam', 'optimal', 'nearest', "
                         "'suffix'");
 }
 
@@ -159,14 +160,17 @@ void register_assign(py::module_& module) {
   py::class_<BoundAssigner>(module, "Assigner", "assign() in steps: add() every piece of the vectors, then resolve()")
       .def(py::init<py::ssize_t, std::vector<py::array>, const std::string&, const std::string&, const std::string&,
                     std::optional<std::vector<std::vector<std::size_t>>>, std::size_t, double, bool, bool,
-                    std::optional<py::array>, std::optional<py::array>, std::optional<py::array>, double, int, std::optional<std::string>, py::object>(),
+                    std::optional<py::array>, std::optional<py::array>, std::optional<py::array>, double, int,
+                    std::optional<std::string>, py::object>(),
            py::arg("rows"), py::arg("codebooks").noconvert(), py::kw_only(), py::arg("space"), py::arg("scaling"),
-           py::arg("method"), py::arg("tiers"), py::arg("width"), py::arg("gap"), py::arg("search_all"), py::arg("complete"),
-           py::arg("priority").noconvert(), py::arg("weights").noconvert(), py::arg("taken").noconvert(), py::arg("max_distortion"), py::arg("threads"), py::arg("simd"),
+           py::arg("method"), py::arg("tiers"), py::arg("width"), py::arg("gap"), py::arg("search_all"),
+           py::arg("complete"), py::arg("priority").noconvert(), py::arg("weights").noconvert(),
+           py::arg("taken").noconvert(), py::arg("max_distortion"), py::arg("threads"), py::arg("simd"),
            py::arg("progress"))
       .def("add", &BoundAssigner::add, py::arg("vectors").noconvert())
       .def("resolve", &BoundAssigner::resolve, py::arg("vectors").noconvert(), py::arg("conflicts"),
-           "(sids, stages, distortion, counter, sum of the nearest SIDs' distortion, bound over the SIDs listed, over all)")
+           "(sids, stages, distortion, counter, sum of the nearest SIDs' distortion, bound over the SIDs listed, over "
+           "all)")
       .def_property_readonly("n_taken", &BoundAssigner::n_taken, "Different SIDs among those taken.")
       .def_property_readonly("stages", &BoundAssigner::stages);
   module.def(

@@ -6,6 +6,7 @@
 #include <numeric>
 #include <string>
 
+#include "arguments.hpp"
 #include "nearest.hpp"
 #include "order.hpp"
 #include "puresid/beam.hpp"
@@ -42,58 +43,6 @@ std::size_t settle_taken(const MatrixView<const Token>& taken, const SidLayout& 
                  worker.advance(end - begin);
                });
   return distinct;
-}
-
-void check_dimension(const Vectors& vectors, const Codebooks& codebooks) {
-  if (vectors.cols() == codebooks.dim()) return;
-  if (codebooks.space().kind == SpaceKind::product) {
-    throw std::invalid_argument("codebooks quantise " + std::to_string(codebooks.dim()) +
-                                " columns in all; vectors have dimension " + std::to_string(vectors.cols()));
-  }
-  throw std::invalid_argument("codebooks[0] has " + std::to_string(codebooks.size(0)) + " codewords of dimension " +
-                              std::to_string(codebooks.dim()) + "; vectors have dimension " +
-                              std::to_string(vectors.cols()));
-}
-
-void check_optimal(std::size_t rows, const AssignOptions& options) {
-  if (!(options.gap >= 0 && options.gap < 1)) {
-    throw std::invalid_argument("gap is " + std::to_string(options.gap) + "; it must be from 0 to less than 1");
-  }
-  if (!options.weights.empty() && options.weights.size() != rows) {
-    throw std::invalid_argument("weights has " + std::to_string(options.weights.size()) + " values; vectors has " +
-                                std::to_string(rows) + " rows");
-  }
-  for (std::size_t row = 0; row < options.weights.size(); ++row) {
-    const double weight = options.weights[row];
-    if (weight > 0 && weight < std::numeric_limits<double>::infinity()) continue;
-    throw std::invalid_argument("weights[" + std::to_string(row) + "] is " + std::to_string(weight) +
-                                "; it must be positive and finite");
-  }
-}
-
-void check_arguments(std::size_t rows, const Codebooks& codebooks, const AssignOptions& options) {
-  if (rows > SidOwners::kMostRanks) {
-    throw std::invalid_argument("vectors has " + std::to_string(rows) + " rows; at most 2^32 - 2 fit");
-  }
-  if (!options.priority.empty() && options.priority.size() != rows) {
-    throw std::invalid_argument("priority has " + std::to_string(options.priority.size()) + " values; vectors has " +
-                                std::to_string(rows) + " rows");
-  }
-  for (std::size_t row = 0; row < options.priority.size(); ++row) {
-    if (std::isnan(options.priority[row])) {
-      throw std::invalid_argument("priority[" + std::to_string(row) + "] is NaN; every value must order");
-    }
-  }
-  if (!(options.max_distortion >= 0)) {
-    throw std::invalid_argument("max_distortion is " + std::to_string(options.max_distortion) + "; it must be >= 0");
-  }
-  check_optimal(rows, options);
-  if (options.method == Method::beam || options.method == Method::optimal) check_beam(codebooks, options);
-  const std::size_t columns = codebooks.levels() + (options.method == Method::suffix ? 1 : 0);
-  if (options.taken.rows() > 0 && options.taken.cols() != columns) {
-    throw std::invalid_argument("taken has " + std::to_string(options.taken.cols()) + " columns; SIDs have " +
-                                std::to_string(columns) + " tokens");
-  }
 }
 
 // Owners for `items` items, the taken SIDs settled; `taken` becomes the number of different ones. Throws
@@ -216,7 +165,8 @@ class Assigner::Run {
   // Method::optimal: all items at once.
   void resolve_together(const Vectors& vectors, const CodewordProducts& products, Settled& settled,
                         const Execution& execution) {
-    const OptimalOptions how = {options_.width, options_.search_all, options_.gap, options_.weights, options_.max_distortion};
+    const OptimalOptions how = {options_.width, options_.search_all, options_.gap, options_.weights,
+                                options_.max_distortion};
     const std::vector<Row> all = left_, given = items();
     const std::vector<SidKey> nearest = nearest_;
     OptimalAssignment together(packed_, products, vectors, given, nearest, owners_, n_taken_ > 0, how);

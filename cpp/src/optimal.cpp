@@ -10,11 +10,12 @@ namespace puresid {
 namespace {
 
 constexpr std::size_t kChunk = 1U << 12U;
-// What finding places may cost in all, in looks at SIDs, and one place, before and after that. Places are the best there
-// are as long as few looks have been spent: kExactLooks, and many more where items are few.
+// What finding places may cost in all, in looks at SIDs, and one place, before and after that. Places are the best
+// there are as long as few looks have been spent: kExactLooks, and many more where items are few.
 constexpr std::size_t kLooks = std::size_t{1} << 28U, kLooksAnItem = 64, kDearerAnItem = 256,
                       kExactLooks = std::size_t{1} << 23U;
-constexpr std::size_t kMostLooks = std::size_t{1} << 22U, kManyLooks = std::size_t{1} << 12U, kFewLooks = std::size_t{1} << 8U;
+constexpr std::size_t kMostLooks = std::size_t{1} << 21U, kManyLooks = std::size_t{1} << 12U,
+                      kFewLooks = std::size_t{1} << 8U;
 constexpr std::uint64_t kFew = 8;  // the length of a list that an item in conflict begins with
 
 std::size_t chunks_of(std::size_t count, std::size_t chunk) { return (count + chunk - 1) / chunk; }
@@ -60,8 +61,7 @@ void OptimalAssignment::group(const Execution& execution) {
   });
   sort_stably(all, [](const Hashed& a, const Hashed& b) { return a.hash < b.hash; }, "twins", quiet);
   const auto equal = [&](Row a, Row b) {
-    return (weights_.empty() || weights_[a] == weights_[b]) &&
-           vectors_.equal(items_[a], items_[b]);
+    return (weights_.empty() || weights_[a] == weights_[b]) && vectors_.equal(items_[a], items_[b]);
   };
   constexpr std::size_t kMostCompared = 16;  // with one hash; more different vectors have lists of their own
   list_of_.resize(items_.size());
@@ -69,7 +69,8 @@ void OptimalAssignment::group(const Execution& execution) {
   std::vector<Row> firsts;
   for (std::size_t i = 0; i < all.size(); ++i) {
     if (i == 0 || all[i].hash != all[i - 1].hash) firsts.clear();
-    const auto same = std::find_if(firsts.begin(), firsts.end(), [&](Row first) { return equal(first, all[i].position); });
+    const auto same =
+        std::find_if(firsts.begin(), firsts.end(), [&](Row first) { return equal(first, all[i].position); });
     if (same != firsts.end()) {
       list_of_[all[i].position] = *same;
     } else if (firsts.size() < kMostCompared) {
@@ -175,60 +176,65 @@ void OptimalAssignment::release_unsearched(const std::vector<std::uint8_t>& mark
   std::inplace_merge(waiting.begin(), middle, waiting.end());
 }
 
-// Places the items in rank order; those that need longer lists wait for the next round.
+// The effort that an item's place is worth after what has been spent.
+MinCostMatching::Effort OptimalAssignment::effort(const Round& round) const {
+  const std::size_t looks = matching_->looks(), items = items_.size();
+  if (looks <= std::max(kLooks - std::min(kLooks, kDearerAnItem * items), kExactLooks)) return {kMostLooks};
+  const bool last = looks > kLooks + kLooksAnItem * items;
+  const double left = std::max(round.allowed - round.lost, 0.0);
+  return {last ? kFewLooks : kManyLooks, left / (2 * static_cast<double>(round.waiting.size())), last};
+}
+
+// Places who is waiting, in rank order; those that need longer lists are next.
+void OptimalAssignment::place(Round& round, Worker& worker) {
+  constexpr std::size_t kAhead = 8, kPolled = 64, kPolledLooks = 1U << 14U;
+  std::size_t polled = matching_->looks();
+  for (std::size_t at = 0; at < round.waiting.size(); ++at) {
+    if (at % kPolled == 0 || matching_->looks() > polled + kPolledLooks) {
+      worker.poll();
+      polled = matching_->looks();
+    }
+    for (int step = 0; step < 3; ++step) {
+      const std::size_t ahead = at + static_cast<std::size_t>(3 - step) * kAhead;
+      if (ahead < round.waiting.size()) matching_->prefetch(round.waiting[ahead], step);
+    }
+    const Row item = round.waiting[at];
+    const MinCostMatching::Outcome outcome = matching_->place(item, effort(round));
+    round.lost += matching_->loss();
+    if (outcome == MinCostMatching::Outcome::placed) found_[item] = 1;
+    if (outcome != MinCostMatching::Outcome::wants_more) continue;
+    round.next.push_back(item);
+    for (const Row list : matching_->short_lists()) {
+      if (round.marked[list] == 0) round.wanting.push_back(list);
+      round.marked[list] = 1;
+    }
+  }
+}
+
+// Places all, round by round, and has lists grow in between.
 void OptimalAssignment::match(const Execution& execution) {
   matching_ = std::make_unique<MinCostMatching>(items_.size(), lists_, list_of_, weights_);
-  std::vector<Row> waiting(items_.size()), next, wanting;
-  std::iota(waiting.begin(), waiting.end(), Row{0});
-  double first_costs = 0;
+  Round round;
   for (std::size_t i = 0; i < items_.size(); ++i) {
     const CandidateList& list = lists_[list_of_[i]];
-    if (list.size > 0) first_costs += matching_->weight(static_cast<Row>(i)) * static_cast<double>(list.sids[0].distortion);
+    const double weight = matching_->weight(static_cast<Row>(i));
+    if (list.size > 0) round.allowed += options_.gap * weight * static_cast<double>(list.sids[0].distortion);
   }
-  const double allowed = options_.gap * first_costs;
-  double lost = 0;
-  const std::size_t exact = std::max(kLooks - std::min(kLooks, kDearerAnItem * items_.size()), kExactLooks);
-  std::vector<std::uint8_t> marked(lists_.size());
+  round.waiting.resize(items_.size());
+  std::iota(round.waiting.begin(), round.waiting.end(), Row{0});
+  round.marked.resize(lists_.size());
   found_.assign(items_.size(), 0);
   Execution alone = execution;
   alone.threads = 1;
-  while (!waiting.empty()) {
-    next.clear();
-    wanting.clear();
-    parallel_for(alone, "match", 1, waiting.size(),
-                 [&](std::size_t, Worker& worker) {
-      constexpr std::size_t kAhead = 8, kPolled = 64;
-      for (std::size_t at = 0; at < waiting.size(); ++at) {
-        if (at % kPolled == 0) worker.poll();
-        for (int step = 0; step < 3; ++step) {
-          const std::size_t ahead = at + static_cast<std::size_t>(3 - step) * kAhead;
-          if (ahead < waiting.size()) matching_->prefetch(waiting[ahead], step);
-        }
-        const Row item = waiting[at];
-        const bool last = matching_->looks() > kLooks + kLooksAnItem * items_.size();
-        MinCostMatching::Effort effort{last ? kFewLooks : kMostLooks, 0, last};
-        if (matching_->looks() > exact) {
-          effort.most_looks = std::min(effort.most_looks, kManyLooks);
-          effort.tolerance = std::max(allowed - lost, 0.0) / (2 * static_cast<double>(waiting.size()));
-        }
-        const MinCostMatching::Outcome outcome = matching_->place(item, effort);
-        if (outcome == MinCostMatching::Outcome::placed) {
-          found_[item] = 1;
-          lost += matching_->loss();
-        }
-        if (outcome == MinCostMatching::Outcome::wants_more) {
-          next.push_back(item);
-          for (const Row list : matching_->short_lists()) {
-            if (marked[list] == 0) wanting.push_back(list);
-            marked[list] = 1;
-          }
-        }
-      }
-    });
-    release_unsearched(marked, next);
-    for (const Row list : wanting) marked[list] = 0;
-    grow(wanting, execution);
-    waiting.swap(next);
+  while (!round.waiting.empty()) {
+    round.next.clear();
+    round.wanting.clear();
+    parallel_for(alone, "match", 1, round.waiting.size(), [&](std::size_t, Worker& worker) { place(round, worker); });
+    execution.last_asked = alone.last_asked;
+    release_unsearched(round.marked, round.next);
+    for (const Row list : round.wanting) round.marked[list] = 0;
+    grow(round.wanting, execution);
+    round.waiting.swap(round.next);
   }
   choices_.resize(items_.size());
   for (std::size_t i = 0; i < items_.size(); ++i) {

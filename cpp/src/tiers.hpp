@@ -46,19 +46,4 @@ inline std::vector<std::vector<std::size_t>> checked_tiers(const AssignOptions& 
   return tiers;
 }
 
-// What those methods need that order SIDs by their distortion. Throws std::invalid_argument.
-inline void check_beam(const Codebooks& codebooks, const AssignOptions& options) {
-  const std::size_t width = options.width;
-  if (width == 0 || width > BeamSearch::kMostWidth) {
-    throw std::invalid_argument("width is " + std::to_string(width) + "; it must be from 1 to " +
-                                std::to_string(BeamSearch::kMostWidth));
-  }
-  if (codebooks.space().scaling == Scaling::none) return;
-  throw std::invalid_argument(
-      std::string("codebooks compare residuals at length 1 (") +
-      (codebooks.space().scaling == Scaling::kept ? "normalised residuals" : "cosine") +
-      "), so distortions do not say which SID is near; method '" +
-      (options.method == Method::beam ? "beam" : "optimal") + "', which orders by them, is not for these");
-}
-
 }  // namespace puresid

@@ -65,7 +65,7 @@ class ClosestSids {
 
  private:
   static constexpr std::size_t kMostLeast = 32;  // that PackedCodebook::least_k() finds
-  static constexpr std::size_t kTogether = 16;  // rows of products that are looked through in one go
+  static constexpr std::size_t kTogether = 16;   // rows of products that are looked through in one go
   struct Partial {
     double cost, bound;  // halves of squared distances, less what all SIDs share
     SidKey key;

@@ -42,8 +42,8 @@ class MinCostMatching {
   // How long a search goes on.
   struct Effort {
     std::size_t most_looks = std::size_t{1} << 32U;  // at SIDs; then it takes the best place known
-    double tolerance = 0;  // it takes a place that costs so much more than the least, or less
-    bool last = false;     // it does with the lists as they are
+    double tolerance = 0;                            // it takes a place that costs so much more than the least, or less
+    bool last = false;                               // it does with the lists as they are
   };
 
   // For `items` items, item i with the list lists[list_of[i]] and weights[i] (1 where there are none). All must
@@ -72,9 +72,9 @@ class MinCostMatching {
 
  private:
   static constexpr Row kNoItem = std::numeric_limits<Row>::max();
-  static constexpr std::size_t kGivenUp = 8;  // times as many looks as allowed, and still no place
+  static constexpr std::size_t kGivenUp = 8;           // times as many looks as allowed, and still no place
   static constexpr std::size_t kScansBeyondShort = 8;  // a search that is in vain finds some more short lists
-  struct Slot {  // a SID that has an owner or had one
+  struct Slot {                                        // a SID that has an owner or had one
     SidKey key;
     double price, length;  // of the path to it, in the search of `stamp` / 2; odd where it is final
     Row owner, via;

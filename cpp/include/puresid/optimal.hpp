@@ -24,9 +24,9 @@
 namespace puresid {
 
 struct OptimalOptions {
-  std::size_t width = 64;  // partial SIDs that a search keeps after each level
-  bool all = true;         // whether every item's list is searched, or only those of items in conflict
-  double gap = 1e-3;       // the total may be so much above the bound, relative to it
+  std::size_t width = 64;           // partial SIDs that a search keeps after each level
+  bool all = true;                  // whether every item's list is searched, or only those of items in conflict
+  double gap = 1e-3;                // the total may be so much above the bound, relative to it
   std::span<const double> weights;  // by item; empty for 1
   double max_distortion = std::numeric_limits<double>::infinity();
 };
@@ -60,12 +60,20 @@ class OptimalAssignment {
     float floor = 0;
   };
 
+  struct Round {
+    std::vector<Row> waiting, next, wanting;  // items now and in the next round, and lists that are to grow
+    std::vector<std::uint8_t> marked;         // by list: whether it is wanted
+    double allowed = 0, lost = 0;             // of the gap
+  };
+
   void look_up(std::span<const float> distortion);
   void group(const Execution& execution);
   void grow(const std::vector<Row>& lists, const Execution& execution);
   void grow_some(std::span<const Row> lists, const Execution& execution);
   [[nodiscard]] std::uint32_t next_k(Row list) const;
   void release_unsearched(const std::vector<std::uint8_t>& marked, std::vector<Row>& waiting);
+  [[nodiscard]] MinCostMatching::Effort effort(const Round& round) const;
+  void place(Round& round, Worker& worker);
   void match(const Execution& execution);
 
   const PackedCodebooks& codebooks_;
@@ -78,8 +86,8 @@ class OptimalAssignment {
   OptimalOptions options_;
   std::vector<double> weights_;  // by position in items_; empty for 1
   std::unique_ptr<DeeperLeast> deeper_;
-  std::vector<Row> list_of_;   // by position in items_
-  std::vector<Row> sample_;    // by list: the position of its first item
+  std::vector<Row> list_of_;  // by position in items_
+  std::vector<Row> sample_;   // by list: the position of its first item
   std::vector<CandidateList> lists_;
   std::vector<Search> searches_;
   std::vector<std::unique_ptr<ClosestSid[]>> blocks_;

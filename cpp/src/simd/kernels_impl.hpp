@@ -284,7 +284,7 @@ void subtract(float* row, const float* codeword, size_t dim) {
 
 #include "select_impl.hpp"
 
-constexpr KernelTable kTable{kWidth,           nearest,           all_scores,   all_squared_distances,
-                             squared_norms,    squared_distances, least_k,      least_open,
-                             moved_least_open, add_difference,    lowest_moved, least_differences,
-                             at_most,          load,              subtract};
+constexpr KernelTable kTable{
+    kWidth,  nearest,    all_scores,       all_squared_distances, squared_norms, squared_distances,
+    least_k, least_open, moved_least_open, add_difference,        lowest_moved,  least_differences,
+    at_most, load,       subtract};
