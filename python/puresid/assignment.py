@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import math
-import operator
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,25 +11,25 @@ import numpy as np
 import numpy.typing as npt
 
 from puresid import _core
-from puresid.arrays import SidsArray, item_weights, priorities, token_matrix
+from puresid._assign_options import (
+    METHODS,
+    UNIQUE,
+    bound,
+    checked_gap,
+    checked_limit,
+    checked_search,
+    checked_tiers,
+    checked_weights,
+    checked_width,
+    used_tiers,
+)
+from puresid.arrays import SidsArray, priorities, token_matrix
 from puresid.codebooks import Codebooks, as_codebooks
 from puresid.config import progress_bar, simd, thread_count
 from puresid.sources import Transformed, add_all, resolve_conflicts, vectors_or_source
 from puresid.summary import AssignmentSummary, summarise
 
 __all__ = ["Assignment", "AssignmentSummary", "assign"]
-
-METHODS = ("ecm", "rrs", "beam", "optimal", "nearest", "suffix")
-UNIQUE = ("ecm", "rrs", "beam", "optimal")
-"""Those that look for other SIDs than the nearest."""
-SEARCHING = ("beam", "optimal")
-"""Those that keep partial SIDs, and so have a width."""
-SEARCHES = ("all", "conflicts")
-MOST_SEARCHED = 1 << 17
-"""Items up to which ``"optimal"`` searches for all where nothing else is said."""
-WIDTHS = {"beam": 64, "all": 256, "conflicts": 6}
-GAP = 1e-3
-MOST_WIDTH = 1024
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,112 +89,6 @@ class Assignment:
         )
 
 
-def checked_tiers(tiers: Any, n_levels: int) -> list[list[int]]:
-    """Return tiers as lists of positive integers; the default ones for None.
-
-    Raises
-    ------
-    TypeError, ValueError
-        They are no sequence of sequences of positive integers.
-    """
-    if tiers is None:
-        return _core.default_tiers(n_levels)
-    if isinstance(tiers, (str, bytes)) or not hasattr(tiers, "__iter__"):
-        raise TypeError(f"tiers is {tiers!r}; a sequence of tiers is needed, such as ((1, 1, 10),)")
-    checked = []
-    for number, tier in enumerate(tiers):
-        if isinstance(tier, (str, bytes)) or not hasattr(tier, "__iter__"):
-            raise TypeError(f"tiers[{number}] is {tier!r}; one integer per level is needed")
-        widths = []
-        for level, width in enumerate(tier):
-            try:
-                widths.append(operator.index(width))
-            except TypeError:
-                raise TypeError(
-                    f"tiers[{number}][{level}] is {width!r}; an integer is needed"
-                ) from None
-            if widths[-1] < 1:
-                raise ValueError(f"tiers[{number}][{level}] is {width}; at least 1 is needed")
-        checked.append([min(width, 2**32) for width in widths])
-    return checked
-
-
-_SCALINGS = {"compared": "cosine", "kept": "normalised residuals"}
-
-
-def _checked_width(width: Any, method: str, search: str, tiers: Any, books: Codebooks) -> int:
-    if method not in SEARCHING:
-        if width is not None:
-            raise ValueError(
-                f"width is {width!r}; only methods 'beam' and 'optimal' have one, not {method!r}"
-            )
-        return WIDTHS["beam"]
-    if tiers is not None:
-        raise ValueError(f"tiers is {tiers!r}; method {method!r} has a width instead")
-    if books.scaling != "none":
-        raise ValueError(
-            f"codebooks compare residuals at length 1 ({_SCALINGS[books.scaling]}), so distortions "
-            f"do not say which SID is near; method {method!r}, which orders by them, is not for "
-            "these"
-        )
-    if width is None:
-        return WIDTHS[search if method == "optimal" else method]
-    try:
-        number = operator.index(width)
-    except TypeError:
-        raise TypeError(f"width is {width!r}; an integer is needed") from None
-    if not 1 <= number <= MOST_WIDTH:
-        raise ValueError(f"width is {width!r}; it must be from 1 to {MOST_WIDTH}")
-    return number
-
-
-def _used_tiers(
-    method: str, widths: list[list[int]], width: int, sizes: tuple[int, ...]
-) -> tuple[tuple[int, ...], ...]:
-    if method not in SEARCHING:
-        return tuple(tuple(map(min, tier, sizes)) for tier in widths)
-    partial = itertools.accumulate(sizes, operator.mul)
-    return (tuple(min(width, number) for number in partial),)
-
-
-def _checked_gap(gap: Any, method: str) -> float:
-    if gap is None:
-        return GAP
-    if method != "optimal":
-        raise ValueError(f"gap is {gap!r}; only method 'optimal' has one, not {method!r}")
-    if not isinstance(gap, (int, float, np.number)):
-        raise TypeError(f"gap is {gap!r}; a number is needed")
-    if not 0 <= gap < 1:
-        raise ValueError(f"gap is {gap!r}; it must be from 0 to less than 1")
-    return float(gap)
-
-
-def _checked_search(search: Any, method: str, items: int) -> str:
-    if search is None:
-        return "all" if items <= MOST_SEARCHED else "conflicts"
-    if method != "optimal":
-        raise ValueError(f"search is {search!r}; only method 'optimal' has one, not {method!r}")
-    if not isinstance(search, str) or search not in SEARCHES:
-        raise ValueError(f"search is {search!r}; it must be 'all' or 'conflicts'")
-    return search
-
-
-def _checked_weights(weights: Any, method: str, items: int) -> npt.NDArray[np.float64] | None:
-    if weights is None:
-        return None
-    if method != "optimal":
-        raise ValueError(f"weights were given; only method 'optimal' has them, not {method!r}")
-    return item_weights(weights, items)
-
-
-def _bound(method: str, over_lists: float, over_all: float, gap: float) -> tuple[float, str]:
-    if method != "optimal":
-        return math.nan, ""
-    if over_all >= (1 - gap) * over_lists:
-        return over_all, "all"
-    return over_lists, "listed"
-
-
 def _wrong_dimension(books: Codebooks, dim: int) -> str:
     if books.encoder is not None or books.rotation is not None:
         return f"vectors have dimension {dim}; the codebooks' encoder takes {books.input_dim}"
@@ -206,14 +98,6 @@ def _wrong_dimension(books: Codebooks, dim: int) -> str:
         f"codebooks[0] has {books.sizes[0]} codewords of dimension {books.dim}; "
         f"vectors have dimension {dim}"
     )
-
-
-def _checked_limit(max_distortion: Any) -> float:
-    if max_distortion is None:
-        return math.inf
-    if isinstance(max_distortion, (int, float, np.number)):
-        return float(max_distortion)
-    raise TypeError(f"max_distortion is {max_distortion!r}; a number is needed")
 
 
 def _with_counter(sids: SidsArray, counter: npt.NDArray[np.uint32]) -> SidsArray:
@@ -290,8 +174,8 @@ def assign(
         For ``"optimal"`` only. ``"all"``: every item may move to whatever serves the total, also
         those that share their nearest SID with nobody, if only because the nearest SID of greedy
         quantisation need not be the closest. ``"conflicts"``: items keep their nearest SID unless
-        it is contested; several times as fast. Default: ``"all"`` up to 131,072 items, then
-        ``"conflicts"``.
+        it is contested; several times as fast. Default: ``"all"`` where items times codewords of
+        the largest level are 2^25 at most (131,072 items at 256), else ``"conflicts"``.
     gap : float, optional
         For ``"optimal"`` only: how far the total may be above its lower bound, relative to it,
         from 0 to less than 1. Where items are few it is not used up. Default: 1e-3.
@@ -369,14 +253,14 @@ def assign(
         raise ValueError(_wrong_dimension(books, rows.shape[1]))
     if books.input_dim != books.dim or books.latent is not books:
         rows = Transformed(rows, books, threads=threads)
-    allowed = _checked_gap(gap, method)
-    searched = _checked_search(search, method, items)
-    factors = _checked_weights(weights, method, items)
-    beam_width = _checked_width(width, method, searched, tiers, books)
+    allowed = checked_gap(gap, method)
+    searched = checked_search(search, method, items, books.sizes)
+    factors = checked_weights(weights, method, items)
+    beam_width = checked_width(width, method, searched, tiers, books)
     widths = checked_tiers(tiers, books.n_levels)
     columns = books.n_levels + (method == "suffix")
     used = None if taken is None else token_matrix(taken, columns, "taken")
-    limit = _checked_limit(max_distortion)
+    limit = checked_limit(max_distortion)
     with progress_bar(progress) as report:
         assigner = _core.Assigner(
             items,
@@ -404,13 +288,13 @@ def assign(
             add_all(assigner, rows)
             found = resolve_conflicts(assigner, rows, read=method in UNIQUE)
     sids, stages, distortion, counter, nearest_sum, over_lists, over_all = found
-    lower_bound, bound_over = _bound(method, over_lists, over_all, allowed)
+    lower_bound, bound_over = bound(method, over_lists, over_all, allowed)
     return Assignment(
         sids=_with_counter(sids, counter) if method == "suffix" else sids,
         stages=stages,
         distortion=distortion,
         method=method,
-        tiers=_used_tiers(method, widths, beam_width, books.sizes),
+        tiers=used_tiers(method, widths, beam_width, books.sizes),
         sizes=books.sizes,
         n_taken=assigner.n_taken,
         nearest_distortion=nearest_sum / items if items else math.nan,

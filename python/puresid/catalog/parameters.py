@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from puresid.assignment import checked_tiers
+from puresid._assign_options import checked_tiers
 from puresid.catalog.manifest import MOST_GENERATIONS
 from puresid.checks import integer, one_of
 from puresid.codebooks import Codebooks

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from puresid.assignment import METHODS, Assignment, assign
+from puresid._assign_options import METHODS
+from puresid.assignment import Assignment, assign
 from puresid.codebooks import Codebooks
 
 CONTROLS = ("random", "shuffled", "deeper")

@@ -16,8 +16,9 @@ from typing import Any
 
 import numpy as np
 
+from puresid._assign_options import METHODS
 from puresid.arrays import float_matrix, to_numpy
-from puresid.assignment import METHODS, Assignment, assign
+from puresid.assignment import Assignment, assign
 from puresid.atomic import atomic_write
 from puresid.checks import integer
 from puresid.codebooks import Codebooks, as_codebooks
