@@ -45,7 +45,7 @@ class Method:
 
 
 def _ours(
-    method: Literal["nearest", "ecm", "rrs", "beam", "suffix"],
+    method: Literal["nearest", "ecm", "rrs", "beam", "optimal", "suffix"],
 ) -> Callable[[Problem], Prepared]:
     def prepare(problem: Problem) -> Prepared:
         def run() -> puresid.Assignment:
@@ -135,6 +135,7 @@ METHODS = {
         Method("ecm", "puresid ECM", _ours("ecm"), unique=True),
         Method("rrs", "puresid RRS", _ours("rrs"), unique=True),
         Method("beam", "puresid beam", _ours("beam"), unique=True),
+        Method("optimal", "puresid optimal", _ours("optimal"), unique=True),
         Method("suffix", "puresid counter token", _ours("suffix"), unique=True),
         Method("faiss", "faiss nearest, beam 1", _faiss, against="nearest"),
         Method(

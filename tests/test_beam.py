@@ -212,7 +212,7 @@ def test_the_result_says_how_many_were_kept(width, tiers):
         ({"width": 2.5}, TypeError, r"width is 2\.5; an integer is needed"),
         ({"width": "64"}, TypeError, "width is '64'; an integer is needed"),
         ({"tiers": ((5,),)}, ValueError, r"tiers is \(\(5,\),\); method 'beam' has a width"),
-        ({"method": "ecm", "width": 9}, ValueError, "width is 9; only method 'beam' has one, not"),
+        ({"method": "ecm", "width": 9}, ValueError, "width is 9; only methods 'beam' and"),
     ],
 )
 def test_widths_and_tiers_that_do_not_fit_are_refused(options, error, message):

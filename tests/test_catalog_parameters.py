@@ -21,6 +21,11 @@ class TestChecked:
                 ValueError,
                 "method is 'nearest'; it must be one of 'ecm', 'rrs'",
             ),
+            (
+                {"method": "optimal"},
+                ValueError,
+                "method is 'optimal'; it must be one of 'ecm', 'rrs'",
+            ),
             ({"method": None}, ValueError, "method is None"),
             (
                 {"duplicates": "keep"},

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import subprocess
 import sys
 from importlib import metadata
@@ -125,6 +126,15 @@ class TestAssign:
         [
             (("--method", "rrs"), {"method": "rrs"}),
             (("--method", "beam", "--width", "3"), {"method": "beam", "width": 3}),
+            (("--method", "optimal"), {"method": "optimal"}),
+            (
+                ("--method", "optimal", "--search", "conflicts", "--gap", "0.5", "--width", "2"),
+                {"method": "optimal", "search": "conflicts", "gap": 0.5, "width": 2},
+            ),
+            (
+                ("--method", "optimal", "--weights", "weights.npy"),
+                {"method": "optimal", "weights": "weights.npy"},
+            ),
             (("--method", "nearest"), {"method": "nearest"}),
             (("--method", "suffix"), {"method": "suffix"}),
             (("--tiers", "1,1,2;2,2,4"), {"tiers": ((1, 1, 2), (2, 2, 4))}),
@@ -138,6 +148,7 @@ class TestAssign:
     def test_options_reach_the_library(self, folder, vectors, codebooks, words, options):
         np.save("taken.npy", puresid.assign(vectors[:40], codebooks).sids)
         np.save("priority.npy", np.arange(len(vectors)))
+        np.save("weights.npy", 1.0 + np.arange(len(vectors)))
         assign("-o", "s.npy", *words)
         given = {
             name: np.load(value) if str(value).endswith(".npy") else value
@@ -147,6 +158,35 @@ class TestAssign:
         np.testing.assert_array_equal(read_sids("s.npy"), expected)
         plain = puresid.assign(vectors, codebooks).sids
         assert expected.shape != plain.shape or (expected != plain).any()
+
+    def test_the_best_assignment_says_its_lower_bound(self, folder, vectors, codebooks):
+        result = puresid.assign(vectors, codebooks, "optimal")
+        assert result.bound_over == "all"
+        bound = result.lower_bound / len(vectors)
+        output = assign("-o", "s.npy", "--method", "optimal")
+        assert re.search(rf"^lower bound +{re.escape(f'{bound:.6g}')} over all SIDs$", output, re.M)
+        assert re.search(r"^not on nearest +[1-9]", output, re.M)
+        assert "lower bound" not in assign("-o", "s.npy")
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (("--gap", "0.1"), "gap is 0.1; only method 'optimal' has one, not 'ecm'"),
+            (("--method", "optimal", "--gap", "1"), "gap is 1.0; it must be from 0 to less than 1"),
+            (("--method", "beam", "--search", "all"), "search is 'all'; only method 'optimal' has"),
+            (("--weights", "v.npy"), "weights were given; only method 'optimal' has them"),
+            (("--method", "optimal", "--weights", "v.npy"), "weights has shape (200, 4)"),
+            (("--width", "9"), "width is 9; only methods 'beam' and 'optimal' have one, not 'ecm'"),
+            (("--method", "optimal", "--tiers", "1,1,1"), "method 'optimal' has a width instead"),
+        ],
+    )
+    def test_options_of_other_methods(self, folder, words, message):
+        assert message in error(assign("-o", "s.npy", *words, code=2))
+        assert not os.path.exists("s.npy")
+
+    def test_a_search_that_there_is_not(self, folder):
+        words = ("--method", "optimal", "--search", "some")
+        assert "'some' is not one of 'all', 'conflicts'" in assign("-o", "s.npy", *words, code=2)
 
     def test_too_many_items(self, folder):
         np.save("v.npy", np.zeros((8 * 4 * 8 + 1, 4), np.float32))
@@ -194,7 +234,9 @@ class TestAssign:
         message = error(assign("-o", "s.index.json", "--method", "suffix", code=2))
         assert message.endswith("these SIDs have 27 levels")
 
-    @pytest.mark.parametrize("words", [(), ("--taken", "x.npy"), ("--priority", "x.npy")])
+    @pytest.mark.parametrize(
+        "words", [(), ("--taken", "x.npy"), ("--priority", "x.npy"), ("--weights", "x.npy")]
+    )
     def test_an_input_is_not_overwritten(self, folder, words):
         name = words[1] if words else "v.npy"
         message = error(assign("-o", folder / name, *words, code=2))

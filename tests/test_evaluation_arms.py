@@ -34,7 +34,7 @@ def test_every_arm_but_nearest_tells_all_items_apart(vectors, books, deeper):
 
 
 def test_methods_of_assign_are_taken_as_they_are(vectors, books):
-    for name in ("ecm", "rrs", "beam", "nearest", "suffix"):
+    for name in ("ecm", "rrs", "beam", "optimal", "nearest", "suffix"):
         expected = assign(vectors, books, name)
         arm = make_arm(name, vectors, books)
         assert np.array_equal(arm.sids, expected.sids)

@@ -20,7 +20,9 @@ def whole_vectors(n: int = 8) -> np.ndarray:
     return np.random.default_rng(1).integers(-4, 5, (n, DIM)).astype(np.float32)
 
 
-ALL_METHODS = pytest.mark.parametrize("method", ["ecm", "rrs", "beam", "nearest", "suffix"])
+ALL_METHODS = pytest.mark.parametrize(
+    "method", ["ecm", "rrs", "beam", "optimal", "nearest", "suffix"]
+)
 
 
 # --- vectors: exact results -----------------------------------------------------------------------
@@ -40,8 +42,14 @@ def test_no_items(method):
 @ALL_METHODS
 def test_one_item(method):
     result = puresid.assign(np.ones((1, DIM), np.float32), books(), method)
+    nearest = puresid.assign(np.ones((1, DIM), np.float32), books(), "nearest")
+    moved = bool((result.sids[:, :LEVELS] != nearest.sids).any())
     assert len(result.sids) == 1
-    assert result.stages.tolist() == [0]
+    assert result.stages.tolist() == [moved]
+    if method == "optimal":  # greedily one does not find the closest SID here
+        assert result.distortion[0] < nearest.distortion[0]
+    else:
+        assert not moved
 
 
 @pytest.mark.parametrize("method", ["ecm", "rrs"])
@@ -302,7 +310,9 @@ def test_priority_that_cannot_be_ordered(dtype):
 
 
 def test_unknown_method():
-    with pytest.raises(ValueError, match=r"method.*'faiss'.*ecm.*rrs.*beam.*nearest.*suffix"):
+    with pytest.raises(
+        ValueError, match=r"method.*'faiss'.*ecm.*rrs.*beam.*optimal.*nearest.*suffix"
+    ):
         puresid.assign(whole_vectors(), books(), "faiss")
 
 

@@ -228,6 +228,8 @@ class TestFigures:
             (("rrs", "nearest"), "rrs"),
             (["nearest", "suffix"], "suffix"),
             (("rrs", "ecm"), "ecm"),
+            (("nearest", "optimal"), "optimal"),
+            (("optimal", "beam"), "beam"),
         ],
     )
     def test_methods_can_be_chosen(self, make, vectors, codebooks, methods, shown):

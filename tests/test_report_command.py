@@ -85,7 +85,10 @@ class TestCommand:
         ("words", "message"),
         [
             (("-o", "r.txt"), "r.txt has an unknown ending; the known ones are .html, .htm"),
-            (("-o", "r.html", "--methods", "ecm,best"), "'best' is not one of ecm, rrs, beam"),
+            (
+                ("-o", "r.html", "--methods", "ecm,best"),
+                "'best' is not one of ecm, rrs, beam, optimal",
+            ),
             (("-o", "r.html", "--key", "asin"), "--key and --text name fields of the file"),
             (("-o", "r.html", "--items", "v.html"), "v.html has an unknown ending"),
             (("-o", "r.html", "--items", "absent.csv"), "absent.csv: No such file or directory"),

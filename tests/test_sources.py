@@ -225,8 +225,11 @@ def test_the_core_refuses_what_does_not_fit():
         "method": "ecm",
         "tiers": None,
         "width": 64,
+        "gap": 1e-3,
+        "search_all": True,
         "complete": True,
         "priority": None,
+        "weights": None,
         "taken": None,
         "max_distortion": np.inf,
         "threads": 1,
@@ -239,6 +242,10 @@ def test_the_core_refuses_what_does_not_fit():
         core.Assigner(4, books().levels, **{**options, "method": "beam", "width": 0})
     with pytest.raises(ValueError, match=r"residuals at length 1 \(cosine\).*not for these"):
         core.Assigner(4, books().levels, **{**options, "method": "beam", "scaling": "compared"})
+    with pytest.raises(ValueError, match=r"gap is 1\.5.*; it must be from 0 to less than 1"):
+        core.Assigner(4, books().levels, **{**options, "method": "optimal", "gap": 1.5})
+    with pytest.raises(ValueError, match="weights has 3 values; vectors has 4 rows"):
+        core.Assigner(4, books().levels, **{**options, "weights": np.ones(3)})
     assigner = core.Assigner(4, books().levels, **options)
     with pytest.raises(ValueError, match="more than the 4 rows that were promised"):
         assigner.add(np.zeros((5, DIM), np.float32))

@@ -86,6 +86,8 @@ class Assignment:
             n_tiers=len(self.tiers),
             sizes=self.sizes,
             n_taken=self.n_taken,
+            lower_bound=self.lower_bound,
+            bound_over=self.bound_over,
         )
 
 

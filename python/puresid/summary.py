@@ -23,7 +23,8 @@ class AssignmentSummary:
     unique : int
         Distinct SIDs among them.
     conflicts : int
-        Items whose nearest SID has another owner. For ``"suffix"``, items with a counter above 0.
+        Items whose nearest SID has another owner. For ``"suffix"``, items with a counter above 0;
+        for ``"optimal"``, items on another SID than their nearest, whether or not that has an owner.
     stage_counts : dict of int to int
         Items per stage, stages without items left out.
     nearest_distortion, distortion : float
@@ -37,6 +38,12 @@ class AssignmentSummary:
         are not counted.
     method : str
     n_tiers : int
+    lower_bound : float
+        Of ``"optimal"``, otherwise NaN: the least that the total distortion can be, each item's
+        times its weight. Without weights ``items * distortion`` is at most so far above it as the
+        gap says.
+    bound_over : {"all", "listed", ""}
+        What it holds for: every unique assignment, or those over the SIDs that were listed.
     """
 
     items: int
@@ -50,6 +57,8 @@ class AssignmentSummary:
     fullest_prefixes: tuple[tuple[tuple[int, ...], int, int], ...]
     method: str
     n_tiers: int
+    lower_bound: float = math.nan
+    bound_over: str = ""
 
     @property
     def distortion_ratio(self) -> float:
@@ -67,11 +76,18 @@ class AssignmentSummary:
             return "nearest"
         return f"tier {stage}" if stage <= self.n_tiers else "completion"
 
+    def _bound_rows(self) -> list[tuple[str, str]]:
+        if not self.bound_over or self.items == 0:
+            return []
+        mean = self.lower_bound / self.items
+        return [("lower bound", f"{mean:.6g} over {self.bound_over} SIDs")]
+
     def __str__(self) -> str:
+        moved = "not on nearest" if self.method == "optimal" else "conflicts"
         rows = [
             ("items", f"{self.items:,}"),
             ("unique SIDs", f"{self.unique:,}"),
-            ("conflicts", f"{self.conflicts:,} ({self.conflicts / max(self.items, 1):.1%})"),
+            (moved, f"{self.conflicts:,} ({self.conflicts / max(self.items, 1):.1%})"),
         ]
         rows += [
             (f"  {self._stage_name(stage)}", f"{count:,}")
@@ -83,6 +99,7 @@ class AssignmentSummary:
                 f"{self.distortion:.6g} (nearest {self.nearest_distortion:.6g}, "
                 f"x {self.distortion_ratio:.4f})",
             ),
+            *self._bound_rows(),
             ("load", f"{self.load:.3g} of {self.capacity:,} SIDs"),
         ]
         rows += [
@@ -119,6 +136,8 @@ def summarise(
     n_tiers: int,
     sizes: tuple[int, ...],
     n_taken: int,
+    lower_bound: float,
+    bound_over: str,
 ) -> AssignmentSummary:
     """Count over the items of an assignment. Costs a sort of the SIDs."""
     found, counts = np.unique(stages, return_counts=True)
@@ -137,4 +156,6 @@ def summarise(
         fullest_prefixes=_fullest(sids, len(sizes), sizes[-1]),
         method=method,
         n_tiers=n_tiers,
+        lower_bound=lower_bound,
+        bound_over=bound_over,
     )

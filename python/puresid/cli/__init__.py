@@ -25,6 +25,7 @@ from puresid.cli.options import (
     COLUMN,
     FILE,
     METHODS,
+    SEARCHES,
     THREADS,
     keep_inputs,
     load_codebooks,
@@ -107,7 +108,24 @@ main.add_command(fit)
 @click.option(
     "--width",
     type=click.IntRange(min=1),
-    help="Partial SIDs that --method beam keeps after each level. [default: 64]",
+    help="Partial SIDs that --method beam or optimal keeps after each level. [default: beam 64; "
+    "optimal 256, or 6 where it searches conflicts only]",
+)
+@click.option(
+    "--search",
+    type=click.Choice(SEARCHES),
+    help="Whose SIDs --method optimal may change: of all items, or of those in conflict. "
+    "[default: all up to 131,072 items, then conflicts]",
+)
+@click.option(
+    "--gap",
+    type=float,
+    help="How far --method optimal may stay above its lower bound, relatively. [default: 0.001]",
+)
+@click.option(
+    "--weights",
+    type=FILE,
+    help="What each item's distortion counts for --method optimal, .npy. [default: 1]",
 )
 @click.option("--taken", type=FILE, help="Published SIDs, which are not given out again.")
 @click.option("--priority", type=FILE, help="One number per item, .npy; higher comes first.")
@@ -122,6 +140,9 @@ def assign(
     method: str,
     tiers: tuple[tuple[int, ...], ...] | None,
     width: int | None,
+    search: str | None,
+    gap: float | None,
+    weights: Path | None,
     taken: Path | None,
     priority: Path | None,
     max_distortion: float | None,
@@ -133,7 +154,7 @@ def assign(
     import puresid
     from puresid.files import check_writable, open_vectors, read_npy, read_sids, write_sids
 
-    keep_inputs(output, vectors, taken, priority)
+    keep_inputs(output, vectors, weights, taken, priority)
     books = load_codebooks(codebooks)
     check_writable(output, n_levels=books.n_levels + (method == "suffix"))
     result = puresid.assign(
@@ -142,6 +163,9 @@ def assign(
         method,
         tiers=tiers,
         width=width,
+        search=search,
+        gap=gap,
+        weights=None if weights is None else read_npy(weights),
         complete=not no_complete,
         priority=None if priority is None else read_npy(priority),
         taken=None if taken is None else read_sids(taken),

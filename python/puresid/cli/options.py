@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from puresid import Codebooks
 
 CODEBOOK_SUFFIXES = (".safetensors",)
-METHODS = ("ecm", "rrs", "beam", "nearest", "suffix")
+METHODS = ("ecm", "rrs", "beam", "optimal", "nearest", "suffix")
+SEARCHES = ("all", "conflicts")
 
 FILE = click.Path(dir_okay=False, path_type=Path)
 THREADS = click.option(

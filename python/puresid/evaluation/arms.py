@@ -114,11 +114,11 @@ def make_arm(
     ----------
     name : str
         A method of `puresid.assign`: ``"nearest"`` (items in conflict share a SID), ``"suffix"``
-        (a counter token appended to every SID), ``"ecm"``, ``"rrs"``, ``"beam"``. Or a control:
-        ``"random"``, an item in conflict takes, whatever its vector, a random free SID with the
-        same first token (any free one where none is left); ``"shuffled"``, the SIDs of ECM dealt
-        out to the items at random, so that they mean nothing; ``"deeper"``, ECM on codebooks with a
-        level more, as many tokens as with a counter but all of them semantic.
+        (a counter token appended to every SID), ``"ecm"``, ``"rrs"``, ``"beam"``, ``"optimal"``. Or
+        a control: ``"random"``, an item in conflict takes, whatever its vector, a random free SID
+        with the same first token (any free one where none is left); ``"shuffled"``, the SIDs of ECM
+        dealt out to the items at random, so that they mean nothing; ``"deeper"``, ECM on codebooks
+        with a level more, as many tokens as with a counter but all of them semantic.
     vectors : array_like of float, shape (N, D)
     codebooks : Codebooks
         With L levels.

@@ -66,9 +66,9 @@ def report(
     path : str or path
         The file to write, whole or not at all.
     methods : sequence of str
-        Of ``"nearest"``, ``"suffix"``, ``"ecm"``, ``"rrs"`` and ``"beam"``, each once. The tree and
-        the conflict groups show the SIDs of one: the first that is there of ecm, rrs, beam, suffix,
-        nearest.
+        Of ``"nearest"``, ``"suffix"``, ``"ecm"``, ``"rrs"``, ``"beam"`` and ``"optimal"``, each
+        once. The tree and the conflict groups show the SIDs of one: the first that is there of ecm,
+        rrs, beam, optimal, suffix, nearest.
     keys : sequence, shape (N,), optional
         What items are called, as by `str`. Default: their row numbers.
     texts : sequence of str, shape (N,), optional

@@ -21,7 +21,7 @@ MOST_POINTS = 256
 MOST_BINS = 24
 MOST_GROUPS = 12
 MOST_MEMBERS = 12
-SHOWN_FIRST = ("ecm", "rrs", "beam", "suffix", "nearest")
+SHOWN_FIRST = ("ecm", "rrs", "beam", "optimal", "suffix", "nearest")
 
 
 @dataclass(frozen=True)

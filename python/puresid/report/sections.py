@@ -16,7 +16,7 @@ NONE = "\N{EN DASH}"
 TIMES = "\N{MULTIPLICATION SIGN}"
 
 # Classes s0, s1, … of the style sheet: a method has the same colour in every plot.
-OF_METHOD = {"nearest": 0, "suffix": 1, "ecm": 2, "rrs": 3, "beam": 4}
+OF_METHOD = {"nearest": 0, "suffix": 1, "ecm": 2, "rrs": 3, "beam": 4, "optimal": 6}
 PARTS = (0, 5)
 STAGES = (5, 4, 1, 3, 0, 2)
 
