@@ -24,7 +24,7 @@ class AssignmentSummary:
         Distinct SIDs among them.
     conflicts : int
         Items whose nearest SID has another owner. For ``"suffix"``, items with a counter above 0;
-        for ``"optimal"``, items on another SID than their nearest, whether or not that has an owner.
+        for ``"optimal"``, items that have another SID than their nearest, whoever has that.
     stage_counts : dict of int to int
         Items per stage, stages without items left out.
     nearest_distortion, distortion : float
