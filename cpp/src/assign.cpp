@@ -175,13 +175,15 @@ class Assigner::Run {
     together.run(distortion, execution);
     publish(vectors, together.choices(), together.found().data(), 1, execution);
     for (std::size_t i = 0; i < all.size(); ++i) {
-      if (together.found()[i] == 0) continue;
-      static_cast<void>(owners_.settle(together.choices()[i]));
-      if (together.choices()[i] == nearest[i]) result_.stages[all[i]] = 0;
+      if (together.found()[i] != 0) static_cast<void>(owners_.settle(together.choices()[i]));
     }
     note_owners(settled);
     keep_unresolved();
     if (!left_.empty()) serve_left(vectors, products, settled, execution);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      const bool served = result_.stages[all[i]] == 1;
+      if (served && result_.sids.load(all[i]) == nearest[i]) result_.stages[all[i]] = 0;
+    }
     complete(vectors, settled, 2, execution);
     for (std::size_t i = 0; i < all.size(); ++i) distortion[i] = result_.distortion[all[i]];
     const OptimalAssignment::Bounds bounds = together.bounds(distortion, execution);

@@ -363,9 +363,16 @@ ClosestSids::Found ClosestSids::find(std::size_t row, std::size_t k, std::size_t
     const auto value = static_cast<double>(vectors_[row * codebooks_.dim() + d]);
     squared += value * value;
   }
-  highest_ = most < kMost ? (static_cast<double>(most) * (1 + 0x1p-20) - squared) / 2 : kInfinity;
+  const double highest = most < kMost ? (static_cast<double>(most) * (1 + 0x1p-20) - squared) / 2 : kInfinity;
+  highest_ = highest;
   begin_at(near);
   search(width, worker);
+  if (found_.size() < k && highest_ < highest) {  // `near` is not below what was kept, and ruled out too much
+    found_.clear();
+    dropped_ = kInfinity;
+    highest_ = highest;
+    search(width, worker);
+  }
   measure();
   Found found;
   found.sids = &sids_;
