@@ -167,9 +167,9 @@ class Assigner::Run {
                         const Execution& execution) {
     const OptimalOptions how = {options_.width, options_.search_all, options_.gap, options_.weights,
                                 options_.max_distortion};
-    const std::vector<Row> all = left_, given = items();
+    const std::vector<Row> all = left_;
     const std::vector<SidKey> nearest = nearest_;
-    OptimalAssignment together(packed_, products, vectors, given, nearest, owners_, n_taken_ > 0, how);
+    OptimalAssignment together(packed_, products, vectors, items(), nearest, owners_, n_taken_ > 0, how);
     std::vector<float> distortion(all.size());
     for (std::size_t i = 0; i < all.size(); ++i) distortion[i] = result_.distortion[all[i]];
     together.run(distortion, execution);

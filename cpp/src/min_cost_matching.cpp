@@ -14,7 +14,7 @@ MinCostMatching::MinCostMatching(std::size_t items, const std::vector<CandidateL
     : lists_(lists),
       list_of_(list_of),
       weights_(weights),
-      slots_count_(checked_multiply(items, 5) / 2 + 8),
+      slots_count_(checked_multiply(items, 3) / 2 + 8),
       slots_(slots_count_),
       slot_of_(items),
       utility_(items),
@@ -30,7 +30,7 @@ std::size_t MinCostMatching::home(SidKey key) const noexcept {
 // The slot of `key`, or the one that it would take.
 std::size_t MinCostMatching::find(SidKey key) const noexcept {
   std::size_t slot = home(key);
-  while (slots_[slot].stamp != 0 && slots_[slot].key != key) slot = slot + 1 == slots_count_ ? 0 : slot + 1;
+  while (slots_[slot].stamp != 0 && slots_[slot].key != key) slot = next(slot);
   return slot;
 }
 
@@ -93,7 +93,7 @@ void MinCostMatching::scan(Row item, double length) {
     ++looks_;
     const std::size_t at = find(sid.key);
     Slot& slot = slots_[at];
-    if (is_free(slot)) {
+    if (slot.stamp == 0) {
       best_ = {std::max(there, length), sid.key, item};
       continue;
     }
@@ -141,7 +141,7 @@ MinCostMatching::Outcome MinCostMatching::place_at_first(Row item, const Effort&
   const CandidateList& list = lists_[list_of_[item]];
   if (list.size > 0) {
     const Slot& slot = slots_[find(list.sids[0].key)];
-    if (is_free(slot)) {
+    if (slot.stamp == 0) {
       best_ = {0, list.sids[0].key, item};
       hand_over(item);
       return Outcome::placed;
@@ -153,7 +153,20 @@ MinCostMatching::Outcome MinCostMatching::place_at_first(Row item, const Effort&
   return Outcome::wants_more;
 }
 
-void MinCostMatching::release(Row item) { slots_[slot_of_[item]].owner = kNoItem; }
+// Empties the slot, and moves those after it that would not be found beyond an empty one.
+void MinCostMatching::release(Row item) {
+  std::size_t empty = slot_of_[item];
+  slots_[empty] = {};
+  for (std::size_t at = next(empty); slots_[at].stamp != 0; at = next(at)) {
+    const std::size_t first = home(slots_[at].key);
+    const bool between = empty < at ? empty < first && first <= at : empty < first || first <= at;
+    if (between) continue;
+    slots_[empty] = slots_[at];
+    slot_of_[slots_[empty].owner] = empty;
+    slots_[at] = {};
+    empty = at;
+  }
+}
 
 MinCostMatching::Outcome MinCostMatching::place(Row item, const Effort& effort) {
   begin();

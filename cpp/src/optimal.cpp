@@ -92,12 +92,13 @@ std::uint32_t OptimalAssignment::next_k(Row list) const {
 
 // Makes lists longer, or says for good that they are not to be.
 void OptimalAssignment::grow(const std::vector<Row>& lists, const Execution& execution) {
-  constexpr std::size_t kListed = std::size_t{1} << 23U, kAtOnce = std::size_t{1} << 20U;
+  constexpr std::size_t kAtOnce = std::size_t{1} << 18U;
+  const std::size_t most_listed = std::max(2 * kListed, kListed + kMostListed * list_of_.size());
   std::size_t first = 0;
   while (first < lists.size()) {
     std::size_t wanted = 0, last = first;
     for (; last < lists.size() && wanted < kAtOnce; ++last) wanted += next_k(lists[last]);
-    if (listed_ + wanted <= kListed + kMostListed * items_.size()) {
+    if (listed_ + wanted <= most_listed) {
       grow_some({lists.data() + first, last - first}, execution);
     } else {
       for (std::size_t i = first; i < last; ++i) {
@@ -271,11 +272,11 @@ void OptimalAssignment::run(std::span<const float> distortion, const Execution& 
 
 OptimalAssignment::Bounds OptimalAssignment::bounds(std::span<const float> distortion,
                                                     const Execution& execution) const {
-  std::vector<Bounds> parts(chunks_of(items_.size(), kChunk));
+  std::vector<Bounds> parts(chunks_of(list_of_.size(), kChunk));
   Execution quiet = execution;
   quiet.progress = nullptr;
-  parallel_for(quiet, "bounds", parts.size(), items_.size(), [&](std::size_t chunk, Worker&) {
-    for (std::size_t i = chunk * kChunk; i < std::min((chunk + 1) * kChunk, items_.size()); ++i) {
+  parallel_for(quiet, "bounds", parts.size(), list_of_.size(), [&](std::size_t chunk, Worker&) {
+    for (std::size_t i = chunk * kChunk; i < std::min((chunk + 1) * kChunk, list_of_.size()); ++i) {
       const auto item = static_cast<Row>(i);
       const double weight = matching_->weight(item), utility = matching_->utility(item);
       const double otherwise = weight * static_cast<double>(distortion[i]);  // of a SID without a price

@@ -7,7 +7,7 @@
 // lists; and whatever the prices, no assignment costs less than the sum of all utilities less that of all prices.
 // Lists may be prefixes of longer ones: an item is not placed while an unlisted SID could matter, and place() names
 // the lists that are too short.
-// Cost: O(what the search scans * log) for each item; most scan one. Memory: 60 bytes an item and 8 for its utility.
+// Cost: O(what the search scans * log) for each item; most scan one. Memory: 76 bytes an item.
 // Sequential: the order of place() decides between equal costs.
 #pragma once
 
@@ -74,7 +74,7 @@ class MinCostMatching {
   static constexpr Row kNoItem = std::numeric_limits<Row>::max();
   static constexpr std::size_t kGivenUp = 8;           // times as many looks as allowed, and still no place
   static constexpr std::size_t kScansBeyondShort = 8;  // a search that is in vain finds some more short lists
-  struct Slot {                                        // a SID that has an owner or had one
+  struct Slot {                                        // a SID that has an owner
     SidKey key;
     double price, length;  // of the path to it, in the search of `stamp` / 2; odd where it is final
     Row owner, via;
@@ -100,7 +100,7 @@ class MinCostMatching {
 
   [[nodiscard]] std::size_t home(SidKey key) const noexcept;
   [[nodiscard]] std::size_t find(SidKey key) const noexcept;
-  [[nodiscard]] static bool is_free(const Slot& slot) noexcept { return slot.stamp == 0 || slot.owner == kNoItem; }
+  [[nodiscard]] std::size_t next(std::size_t slot) const noexcept { return slot + 1 == slots_count_ ? 0 : slot + 1; }
   Outcome place_at_first(Row item, const Effort& effort);
   void begin();
   void scan(Row item, double length);

@@ -9,7 +9,8 @@
 // Cost: a search for each vector, or for those in conflict only, and again where a list grows; then some looks at SIDs
 // for each item, with stated bounds on one and on all: first the gap is spent, and when that does not do, those that
 // are left are served one after the other (beam.hpp).
-// Memory: 180 bytes an item, and 16 for each SID listed, kMostListed an item at most beside 128 MiB.
+// Memory: 180 bytes an item, and 16 for each SID listed, of which there are kListed and kMostListed an item at
+// most, or 2 * kListed where that is more.
 #pragma once
 
 #include <memory>
@@ -33,9 +34,10 @@ struct OptimalOptions {
 
 class OptimalAssignment {
  public:
-  static constexpr std::size_t kMostListed = 4;
+  static constexpr std::size_t kListed = std::size_t{1} << 22U, kMostListed = 4;
 
-  // `items`, rows of `vectors` in rank order, have the greedy SIDs `nearest`; what is in `owners` is taken.
+  // `items`, rows of `vectors` in rank order, have the greedy SIDs `nearest`; what is in `owners` is taken. All must
+  // outlive run().
   OptimalAssignment(const PackedCodebooks& codebooks, const CodewordProducts& products, const Vectors& vectors,
                     const std::vector<Row>& items, const std::vector<SidKey>& nearest, const SidOwners& owners,
                     bool any_taken, const OptimalOptions& options);
