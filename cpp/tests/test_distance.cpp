@@ -104,6 +104,62 @@ void check_products(const Case& c, const PackedCodebook& packed, std::size_t n_r
   CHECK(wrong == 0);
 }
 
+// What moved scores are and the least of them, in place too, and the least of differences.
+void check_moved(const Case& c, const PackedCodebook& packed, std::size_t n_rows) {
+  const std::size_t stride = packed.padded_size(), size = c.codebook.size();
+  std::vector<float> scores(stride * n_rows), products(stride * n_rows), moved(stride), least(n_rows);
+  packed.scores(c.flat_rows.data(), n_rows, scores.data());
+  packed.negated_products(c.flat_rows.data(), n_rows, products.data());
+  std::vector<const float*> terms;
+  for (std::size_t row = 0; row < n_rows; ++row) terms.push_back(products.data() + row * stride);
+  std::size_t wrong = 0;
+  for (std::size_t count = 1; count <= n_rows; ++count) {
+    std::vector<float> expected(scores.begin(), scores.begin() + static_cast<std::ptrdiff_t>(stride));
+    for (std::size_t term = 0; term < count; ++term) {
+      for (std::size_t token = 0; token < stride; ++token) expected[token] -= terms[term][token];
+    }
+    const float lowest = packed.lowest_moved(scores.data(), terms.data(), count, moved.data());
+    const auto end = expected.begin() + static_cast<std::ptrdiff_t>(size);
+    wrong += lowest != *std::min_element(expected.begin(), end);
+    for (std::size_t token = 0; token < size; ++token) wrong += !same_bits(moved[token], expected[token]);
+    for (std::size_t token = size; token < stride; ++token) wrong += moved[token] != INFINITY;
+    std::copy_n(scores.data(), stride, moved.data());
+    wrong += packed.lowest_moved(moved.data(), terms.data(), count, moved.data()) != lowest;
+    for (std::size_t token = 0; token < size; ++token) wrong += !same_bits(moved[token], expected[token]);
+  }
+  packed.least_differences(scores.data(), terms.data(), n_rows, least.data());
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    wrong += least[row] != packed.lowest_moved(scores.data(), &terms[row], 1, moved.data());
+  }
+  CHECK(wrong == 0);
+}
+
+// Bounds that scores meet, just miss, or all of them meet.
+void check_at_most(const Case& c, const PackedCodebook& packed, std::size_t n_rows) {
+  constexpr float kMost = std::numeric_limits<float>::max();
+  const std::size_t stride = packed.padded_size(), size = c.codebook.size();
+  std::vector<float> scores(stride * n_rows), values(stride);
+  std::vector<Token> tokens(stride);
+  packed.scores(c.flat_rows.data(), n_rows, scores.data());
+  std::size_t wrong = 0;
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    const float* of = scores.data() + row * stride;
+    const float some = of[c.ranked[row][row * size / n_rows]], least = of[c.ranked[row][0]];
+    const float most = of[c.ranked[row].back()];
+    for (const float bound : {least, some, std::nextafter(some, -kMost), most, kMost, std::nextafter(least, -kMost)}) {
+      const std::size_t count = packed.at_most(of, bound, values.data(), tokens.data());
+      std::size_t found = 0;
+      for (Token token = 0; token < size; ++token) {
+        if (!(of[token] <= bound)) continue;
+        wrong += found >= count || tokens[found] != token || !same_bits(values[found], of[token]);
+        ++found;
+      }
+      wrong += found != count;
+    }
+  }
+  CHECK(wrong == 0);
+}
+
 // Loading refuses what is not within the bounds, wherever it is.
 void check_load(const Case& c, const PackedCodebook& packed) {
   const std::size_t dim = c.rows[0].size();
@@ -157,6 +213,8 @@ void check_case(const Case& c, const std::vector<std::size_t>& row_counts) {
       check_least_open(c, packed, few, std::min<std::size_t>(k, 20));
     }
     check_products(c, packed, few);
+    check_moved(c, packed, few);
+    check_at_most(c, packed, few);
     check_load(c, packed);
   }
 }
