@@ -1,7 +1,5 @@
-"""`method="optimal"`: the least total distortion, held to an exact solver on the full cost matrix."""
+"""`method="optimal"`: the least total distortion, held to an exact solver on all costs."""
 
-import hashlib
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
