@@ -201,3 +201,20 @@ def test_faults_are_found() -> None:
 
 def test_a_case_report_can_leave_its_process(report: Report) -> None:
     assert isinstance(report.cases[0], CaseReport)
+
+
+def test_what_unique_sids_cost_is_measured_and_told() -> None:
+    from bench import unique
+
+    vectors = load(SMALL, 1).vectors
+    row = unique.run_case("Small", vectors, (32, 32))
+    assert 0 < row.conflicts < 1
+    assert row.found["ECM"].excess > row.found["optimal"].excess
+    assert row.found["optimal"].bound_over == "all"
+    assert abs(row.found["optimal"].gap) < 1.1e-3
+    worse = replace(row, found=row.found | {"beam": row.found["ECM"]})
+    assert "Small 2 \N{MULTIPLICATION SIGN} 32: beam has 1.000 of" in unique.faults([worse])[0]
+    for text in (unique.excess_table([row]), unique.recall_table([row])):
+        lines = text.splitlines()
+        assert len(lines) == 3
+        assert len({line.count("|") for line in lines}) == 1
