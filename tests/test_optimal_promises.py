@@ -154,7 +154,7 @@ def test_the_default_is_to_search_for_all_of_a_small_catalogue(catalogue):
 
 
 def test_the_default_is_to_search_conflicts_of_a_large_catalogue(monkeypatch, catalogue):
-    monkeypatch.setattr("puresid.assignment.MOST_SEARCHED", 5999)
+    monkeypatch.setattr("puresid._assign_options.MOST_SEARCHED", 5999)
     vectors, codebooks = catalogue
     assert digest(puresid.assign(vectors, codebooks, "optimal")) == digest(
         puresid.assign(vectors, codebooks, "optimal", search="conflicts", width=6)

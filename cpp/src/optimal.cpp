@@ -10,12 +10,20 @@ namespace puresid {
 namespace {
 
 constexpr std::size_t kChunk = 1U << 12U;
-// What finding places may cost in all, in looks at SIDs, and one place, before and after that. Places are the best
-// there are as long as few looks have been spent: kExactLooks, and many more where items are few.
-constexpr std::size_t kLooks = std::size_t{1} << 28U, kLooksAnItem = 64, kDearerAnItem = 256,
-                      kExactLooks = std::size_t{1} << 23U;
+// What finding a place may cost, in looks at SIDs: as long as few have been spent on all, later, and in the end.
 constexpr std::size_t kMostLooks = std::size_t{1} << 21U, kManyLooks = std::size_t{1} << 12U,
                       kFewLooks = std::size_t{1} << 8U;
+
+// How many looks find the best places there are: fewer for more items, whose SIDs lie farther apart in memory.
+std::size_t exact_looks(std::size_t items) {
+  constexpr std::size_t kLeast = std::size_t{1} << 23U;
+  const auto falling = [&](std::size_t most, std::size_t an_item) { return most - std::min(most, an_item * items); };
+  return std::max({kLeast, falling(std::size_t{1} << 28U, 1U << 8U), falling(std::size_t{1} << 32U, 1U << 17U)});
+}
+
+// After how many more no list grows any longer.
+std::size_t looks_for_the_gap(std::size_t items) { return (std::size_t{1} << 28U) + 64 * items; }
+
 constexpr std::uint64_t kFew = 8;  // the length of a list that an item in conflict begins with
 
 std::size_t chunks_of(std::size_t count, std::size_t chunk) { return (count + chunk - 1) / chunk; }
@@ -179,9 +187,9 @@ void OptimalAssignment::release_unsearched(const std::vector<std::uint8_t>& mark
 
 // The effort that an item's place is worth after what has been spent.
 MinCostMatching::Effort OptimalAssignment::effort(const Round& round) const {
-  const std::size_t looks = matching_->looks(), items = items_.size();
-  if (looks <= std::max(kLooks - std::min(kLooks, kDearerAnItem * items), kExactLooks)) return {kMostLooks};
-  const bool last = looks > kLooks + kLooksAnItem * items;
+  const std::size_t looks = matching_->looks(), exact = exact_looks(items_.size());
+  if (looks <= exact) return {kMostLooks};
+  const bool last = looks > exact + looks_for_the_gap(items_.size());
   const double left = std::max(round.allowed - round.lost, 0.0);
   return {last ? kFewLooks : kManyLooks, left / (2 * static_cast<double>(round.waiting.size())), last};
 }
