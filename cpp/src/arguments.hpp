@@ -38,7 +38,7 @@ inline void check_dimension(const Vectors& vectors, const Codebooks& codebooks) 
 }
 
 inline void check_optimal(std::size_t rows, const AssignOptions& options) {
-  if (!(options.gap >= 0 && options.gap < 1)) {
+  if (std::isnan(options.gap) || options.gap < 0 || options.gap >= 1) {
     throw std::invalid_argument("gap is " + std::to_string(options.gap) + "; it must be from 0 to less than 1");
   }
   if (!options.weights.empty() && options.weights.size() != rows) {

@@ -171,8 +171,8 @@ const float* ClosestSids::costs(const Scores& scores, std::size_t level) {
 void ClosestSids::expand(const Partial& prefix, std::size_t level, std::size_t width) {
   const double spent = bounded() ? prefix.cost : 0;
   double before = spent;
-  for (std::size_t deeper = level + 1; deeper <= last() && bounded(); ++deeper) {
-    before += scores_below(deeper, level, prefix.key, moved_.data()).least;
+  for (std::size_t below = level + 1; below <= last() && bounded(); ++below) {
+    before += scores_below(below, level, prefix.key, moved_.data()).least;
   }
   const Scores scores = scores_below(level, level, prefix.key, moved_.data());
   const float* costs = this->costs(scores, level);

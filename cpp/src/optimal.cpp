@@ -28,7 +28,8 @@ constexpr std::uint64_t kFew = 8;  // the length of a list that an item in confl
 
 std::size_t chunks_of(std::size_t count, std::size_t chunk) { return (count + chunk - 1) / chunk; }
 
-float least_float_above(double value) {
+// Or `value` itself.
+float largest_float_below(double value) {
   constexpr float kInfinity = std::numeric_limits<float>::infinity();
   if (value > static_cast<double>(std::numeric_limits<float>::max())) return kInfinity;
   const auto narrow = static_cast<float>(value);
@@ -124,7 +125,7 @@ void OptimalAssignment::grow_some(std::span<const Row> lists, const Execution& e
   std::vector<ClosestSid> found(offsets.back());
   std::vector<std::uint32_t> sizes(lists.size());
   const std::size_t dim = codebooks_.dim();
-  const float most = least_float_above(options_.max_distortion);
+  const float most = largest_float_below(options_.max_distortion);
   struct State {
     ClosestSids search;
     AlignedBuffer<float> vectors;

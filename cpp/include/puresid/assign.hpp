@@ -1,10 +1,11 @@
 // assign(): a SID for every item. The entry of the core.
 //
-// Stages: 0 nearest (greedy quantisation; the first in priority order owns a SID that several meet),
-// then one per tier (ECM, RRS or a beam, which has one), then completion. Same bytes for the same input, whatever the
-// threads, the instruction set or the neighbours of an item. Memory beyond input and output: 12 or 24 bytes an item for
-// the owners (owners.hpp), 8 more with a priority, and 21 for each item in conflict (25 where their vectors are handed
-// over apart); beside that buffers of a few megabytes a thread, and CodewordProducts::kMostBytes at most.
+// Stages: 0 nearest (greedy quantisation; the first in priority order owns a SID that several meet), then one per tier
+// (ECM, RRS or a beam, which has one), then completion; or all items together (optimal.hpp says what that takes). Same
+// bytes for the same input, whatever the threads, the instruction set or the neighbours of an item. Memory beyond input
+// and output: 12 or 24 bytes an item for the owners (owners.hpp), 8 more with a priority, and 21 for each item in
+// conflict (25 where their vectors are handed over apart); beside that buffers of a few megabytes a thread, and
+// CodewordProducts::kMostBytes at most.
 #pragma once
 
 #include <limits>
@@ -35,8 +36,8 @@ struct AssignOptions {
   std::vector<std::vector<std::size_t>> tiers;
   // Method::beam and Method::optimal only: how many partial SIDs are kept after each level.
   std::size_t width = 64;
-  // Method::optimal only: the total may be so much above the least, relative to it; and what an item's distortion
-  // counts, one positive value per item, empty = 1.
+  // Method::optimal only: the total may be so much above the bound, relative to it; whether items that nobody contests
+  // may move as well; and what an item's distortion counts, one positive value per item, empty = 1.
   double gap = 1e-3;
   bool search_all = true;
   std::span<const double> weights;

@@ -53,7 +53,7 @@ class ClosestSids {
 
   struct Found {
     // Closest first. Valid until the next call.
-    const std::vector<ClosestSid>* sids;
+    const std::vector<ClosestSid>* sids = nullptr;
     // A larger k finds no SID below this distortion with the same width; infinite where it finds none at all.
     float horizon = std::numeric_limits<float>::infinity();
     // No SID but those listed has a distortion below this, whatever the width; 0 where nothing can be said.
