@@ -170,9 +170,10 @@ const float* ClosestSids::costs(const Scores& scores, std::size_t level) {
 // that a search for more SIDs finds all that one for fewer did.
 void ClosestSids::expand(const Partial& prefix, std::size_t level, std::size_t width) {
   const double spent = bounded() ? prefix.cost : 0;
+  const std::size_t depth = level;  // tokens that the prefix has
   double before = spent;
   for (std::size_t below = level + 1; below <= last() && bounded(); ++below) {
-    before += scores_below(below, level, prefix.key, moved_.data()).least;
+    before += scores_below(below, depth, prefix.key, moved_.data()).least;
   }
   const Scores scores = scores_below(level, level, prefix.key, moved_.data());
   const float* costs = this->costs(scores, level);
@@ -363,7 +364,8 @@ ClosestSids::Found ClosestSids::find(std::size_t row, std::size_t k, std::size_t
     const auto value = static_cast<double>(vectors_[row * codebooks_.dim() + d]);
     squared += value * value;
   }
-  const double highest = most < kMost ? (static_cast<double>(most) * (1 + 0x1p-20) - squared) / 2 : kInfinity;
+  const auto limit = static_cast<double>(most);
+  const double highest = most < kMost ? (limit - squared) / 2 + (limit + squared) * 0x1p-20 : kInfinity;
   highest_ = highest;
   begin_at(near);
   search(width, worker);

@@ -1,7 +1,7 @@
 #include <doctest/doctest.h>
 
 #include <map>
-#include <optional>
+#include <memory>
 #include <set>
 
 #include "optimal.hpp"  // the twin
@@ -47,7 +47,7 @@ class Game {
       if (market.weighted) weights_.push_back(list_weights[list_of_.back()]);
     }
     placed_.resize(market.items);
-    matching_.emplace(market.items, lists_, list_of_, weights_);
+    matching_ = std::make_unique<MinCostMatching>(market.items, lists_, list_of_, weights_);
   }
 
   // Keys far apart and close together.
@@ -154,7 +154,7 @@ class Game {
   std::vector<Row> list_of_;
   std::vector<double> weights_;
   std::vector<bool> placed_;
-  std::optional<MinCostMatching> matching_;
+  std::unique_ptr<MinCostMatching> matching_;
   double loss_ = 0;
 };
 
