@@ -115,7 +115,7 @@ main.add_command(fit)
     "--search",
     type=click.Choice(SEARCHES),
     help="Whose SIDs --method optimal may change: of all items, or of those in conflict. "
-    "[default: all up to 131,072 items, then conflicts]",
+    "[default: all where items times codewords of a level are 2^25 at most, else conflicts]",
 )
 @click.option(
     "--gap",
