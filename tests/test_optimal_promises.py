@@ -157,7 +157,7 @@ def test_the_default_is_to_search_conflicts_of_a_large_catalogue(monkeypatch, ca
     monkeypatch.setattr("puresid._assign_options.MOST_SEARCHED", 5999)
     vectors, codebooks = catalogue
     assert digest(puresid.assign(vectors, codebooks, "optimal")) == digest(
-        puresid.assign(vectors, codebooks, "optimal", search="conflicts", width=6)
+        puresid.assign(vectors, codebooks, "optimal", search="conflicts", width=5)
     )
 
 
@@ -165,7 +165,7 @@ def test_the_default_is_to_search_conflicts_of_a_large_catalogue(monkeypatch, ca
     ("options", "tiers"),
     [
         ({}, (4, 20, 180)),
-        ({"search": "conflicts"}, (4, 6, 6)),
+        ({"search": "conflicts"}, (4, 5, 5)),
         ({"search": "conflicts", "width": 30}, (4, 20, 30)),
         ({"width": 7}, (4, 7, 7)),
     ],

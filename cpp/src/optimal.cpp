@@ -18,7 +18,7 @@ constexpr std::size_t kMostLooks = std::size_t{1} << 21U, kManyLooks = std::size
 std::size_t exact_looks(std::size_t items) {
   constexpr std::size_t kLeast = std::size_t{1} << 23U;
   const auto falling = [&](std::size_t most, std::size_t an_item) { return most - std::min(most, an_item * items); };
-  return std::max({kLeast, falling(std::size_t{1} << 28U, 1U << 8U), falling(std::size_t{1} << 32U, 1U << 17U)});
+  return std::max({kLeast, falling(std::size_t{1} << 28U, 1U << 9U), falling(std::size_t{1} << 32U, 1U << 17U)});
 }
 
 // After how many more no list grows any longer.
@@ -101,7 +101,7 @@ std::uint32_t OptimalAssignment::next_k(Row list) const {
 
 // Makes lists longer, or says for good that they are not to be.
 void OptimalAssignment::grow(const std::vector<Row>& lists, const Execution& execution) {
-  constexpr std::size_t kAtOnce = std::size_t{1} << 18U;
+  constexpr std::size_t kAtOnce = std::size_t{1} << 20U;
   const std::size_t most_listed = std::max(2 * kListed, kListed + kMostListed * list_of_.size());
   std::size_t first = 0;
   while (first < lists.size()) {

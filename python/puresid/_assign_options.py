@@ -22,7 +22,7 @@ SEARCHING = ("beam", "optimal")
 SEARCHES = ("all", "conflicts")
 MOST_SEARCHED = 1 << 25
 """Items times codewords of the largest level: up to that ``"optimal"`` searches for all items."""
-WIDTHS = {"beam": 64, "all": 256, "conflicts": 6}
+WIDTHS = {"beam": 64, "all": 256, "conflicts": 5}
 GAP = 1e-3
 MOST_WIDTH = 1024
 

@@ -162,7 +162,7 @@ def assign(
     width : int, optional
         How many partial SIDs are kept after each level, from 1 to 1,024. For ``"beam"``, default
         64: candidates are the leaves below them, ``16 * width`` at most. For ``"optimal"``, default
-        256, or 6 where only conflicts are searched: SIDs below others are not listed. Up to
+        256, or 5 where only conflicts are searched: SIDs below others are not listed. Up to
         three levels a width of the codebooks' size loses none.
     complete : bool
         Whether items that no tier served get a SID all the same. Otherwise they keep their nearest

@@ -109,7 +109,7 @@ main.add_command(fit)
     "--width",
     type=click.IntRange(min=1),
     help="Partial SIDs that --method beam or optimal keeps after each level. [default: beam 64; "
-    "optimal 256, or 6 where it searches conflicts only]",
+    "optimal 256, or 5 where it searches conflicts only]",
 )
 @click.option(
     "--search",
