@@ -43,7 +43,7 @@ void BeamSearch::prepare(const float* vectors, const SidKey* nearest, std::size_
   scores_.prepare(vectors, nearest, n_rows);
 }
 
-std::optional<SidKey> BeamSearch::foresee(std::size_t row, Refusals& refusals) const {
+std::optional<SidKey> BeamSearch::foresee(std::size_t row, Refusals& refusals, Worker&) const {
   refusals.prefetch(codebooks_.layout().prefix(nearest_[row], last()));
   return std::nullopt;
 }

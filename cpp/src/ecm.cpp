@@ -6,7 +6,9 @@
 namespace puresid {
 namespace {
 
-constexpr std::uint64_t kAhead = 6;  // prefixes whose memory is on its way
+constexpr std::uint64_t kAhead = 6;             // prefixes whose memory is on its way
+constexpr std::size_t kFetchedRows = 2;         // rows likewise, before they are foreseen
+constexpr std::size_t kWalks = 2 * kRowsAhead;  // more than are under way
 
 }  // namespace
 
@@ -27,14 +29,18 @@ EcmSearch::EcmSearch(const PackedCodebooks& codebooks, const CodewordProducts&, 
       guesses_(max_rows),
       leaf_bits_(max_rows * words()),
       path_(codebooks.dim()),
-      room_(codebooks.dim()) {
-  for (const std::size_t width : widths) norms_.emplace_back(width);
+      room_(codebooks.dim()),
+      walks_(std::min(max_rows, kWalks)) {
+  for (Walk& walk : walks_) {
+    for (const std::size_t width : widths) walk.norms.emplace_back(width);
+  }
   for (std::size_t level = 0; level < last(); ++level) n_prefixes_ = saturating_multiply(n_prefixes_, widths[level]);
   if (few_prefixes()) prefixes_of_.resize(max_rows * n_prefixes_);
 }
 
 void EcmSearch::prepare(const float* vectors, const SidKey* nearest, std::size_t n_rows) {
   vectors_ = vectors;
+  n_rows_ = n_rows;
   std::copy_n(nearest, n_rows, nearest_.data());
   scores_.prepare(vectors, nearest, n_rows);
   if (n_prefixes_ == 1) return;
@@ -59,18 +65,30 @@ void EcmSearch::prepare(const float* vectors, const SidKey* nearest, std::size_t
   }
 }
 
-std::optional<SidKey> EcmSearch::foresee(std::size_t row, Refusals& refusals) {
+std::optional<SidKey> EcmSearch::foresee(std::size_t row, Refusals& refusals, Worker& worker) {
   if (n_prefixes_ == 1) {
     const SidKey prefix = codebooks_.layout().prefix(nearest_[row], last());
     guesses_[row] = leaves_.first(scores_.of(last(), row), lists_.width(last()), refusals.below(prefix));
     if (guesses_[row] == LeafWalk::kNone) return std::nullopt;
     return prefix | codebooks_.layout().place(guesses_[row], last());
   }
-  if (!few_prefixes()) return std::nullopt;
-  for (std::uint64_t number = 0; number < std::min<std::uint64_t>(kAhead, n_prefixes_); ++number) {
+  if (row == 0) {
+    for (std::size_t ahead = 0; ahead < kFetchedRows; ++ahead) prefetch(ahead, refusals);
+  }
+  prefetch(row + kFetchedRows, refusals);
+  Walk& walk = this->walk(row);
+  walk.done = !begin(row, refusals, worker);
+  walk.foreseen = true;
+  if (walk.done) return std::nullopt;
+  return key(row, walk.given);
+}
+
+// Fetches what is known of the leaves below a row's prefixes.
+void EcmSearch::prefetch(std::size_t row, const Refusals& refusals) const {
+  if (row >= n_rows_ || !few_prefixes()) return;
+  for (std::uint64_t number = 0; number < n_prefixes_; ++number) {
     refusals.prefetch(prefixes_of_[row * n_prefixes_ + number]);
   }
-  return std::nullopt;
 }
 
 // The prefixes of a row in the order of their rank tuples.
@@ -102,36 +120,38 @@ std::size_t EcmSearch::number(std::uint64_t ranks) const {
 
 void EcmSearch::start(std::size_t row) {
   row_ = row;
-  given_ = 0;
-  prefixes_ = 0;
-  fresh_ = true;
-  done_ = false;
   if (n_prefixes_ == 1) leaves_.start(scores_.of(last(), row), lists_.width(last()), guesses_[row]);
 }
 
-SidKey EcmSearch::prefix(std::uint64_t ranks) const {
-  if (few_prefixes()) return prefixes_of_[row_ * n_prefixes_ + number(ranks)];
+SidKey EcmSearch::prefix(std::size_t row, std::uint64_t ranks) const {
+  if (few_prefixes()) return prefixes_of_[row * n_prefixes_ + number(ranks)];
   SidKey key = 0;
   for (std::size_t level = 0; level < last(); ++level) {
-    key |= codebooks_.layout().place(lists_.list(level, row_)[ranks_.token(ranks, level)], level);
+    key |= codebooks_.layout().place(lists_.list(level, row)[ranks_.token(ranks, level)], level);
   }
   return key;
 }
 
+// The candidate of a rank tuple.
+SidKey EcmSearch::key(std::size_t row, std::uint64_t ranks) const {
+  const Token token = lists_.list(last(), row)[ranks_.token(ranks, last())];
+  return prefix(row, ranks) | codebooks_.layout().place(token, last());
+}
+
 // Whether a leaf of the row's list is not known to be gone.
-bool EcmSearch::any_open(const Refusals::Leaves& leaves) const {
-  const std::uint64_t *bits = leaf_bits_.data() + row_ * words(), *refused = leaves.words();
+bool EcmSearch::any_open(std::size_t row, const Refusals::Leaves& leaves) const {
+  const std::uint64_t *bits = leaf_bits_.data() + row * words(), *refused = leaves.words();
   std::uint64_t open = 0;
   for (std::size_t word = 0; word < words(); ++word) open |= bits[word] & ~refused[word];
   return open != 0;
 }
 
 // Sets the last rank of `ranks` to the first from `from` on whose leaf may be had; false where there is none.
-bool EcmSearch::find_leaf(std::uint64_t& ranks, std::size_t from, Refusals& refusals) const {
-  if (few_prefixes() && (open_ >> number(ranks) & 1) == 0) return false;
-  const Refusals::Leaves leaves = refusals.below(prefix(ranks));
-  if (!any_open(leaves)) return false;
-  const Token* tokens = lists_.list(last(), row_);
+bool EcmSearch::find_leaf(std::size_t row, std::uint64_t& ranks, std::size_t from, Refusals& refusals) {
+  if (few_prefixes() && (walk(row).open >> number(ranks) & 1) == 0) return false;
+  const Refusals::Leaves leaves = refusals.below(prefix(row, ranks));
+  if (!any_open(row, leaves)) return false;
+  const Token* tokens = lists_.list(last(), row);
   while (from < lists_.width(last()) && leaves.refused(tokens[from])) ++from;
   if (from == lists_.width(last())) return false;
   ranks += from - ranks_.token(ranks, last());  // the last level has the lowest bits
@@ -139,46 +159,47 @@ bool EcmSearch::find_leaf(std::uint64_t& ranks, std::size_t from, Refusals& refu
 }
 
 // Looks through the prefixes of the row, few as they are, for one with a leaf that may be had.
-bool EcmSearch::any_open_prefix(Refusals& refusals) {
-  const SidKey* prefixes = prefixes_of_.data() + row_ * n_prefixes_;
-  open_ = ~std::uint64_t{0};
+bool EcmSearch::any_open_prefix(std::size_t row, Refusals& refusals) {
+  const SidKey* prefixes = prefixes_of_.data() + row * n_prefixes_;
+  std::uint64_t& open = walk(row).open;
+  open = ~std::uint64_t{0};
   for (std::uint64_t number = 0; number < n_prefixes_; ++number) {
     if (number + kAhead < n_prefixes_) refusals.prefetch(prefixes[number + kAhead]);
-    if (any_open(refusals.below(prefixes[number]))) return true;
-    open_ ^= std::uint64_t{1} << number;
+    if (any_open(row, refusals.below(prefixes[number]))) return true;
+    open ^= std::uint64_t{1} << number;
   }
   return false;
 }
 
 // Computes the norms of the row's ranked tokens.
-void EcmSearch::measure() {
+void EcmSearch::measure(std::size_t row) {
   const std::size_t dim = codebooks_.dim();
-  std::copy_n(vectors_ + row_ * dim, dim, path_.data());
+  std::copy_n(vectors_ + row * dim, dim, path_.data());
   for (std::size_t level = 0; level <= last(); ++level) {
-    std::vector<float>& norms = norms_[level];
+    std::vector<float>& norms = walk(row).norms[level];
     const float* seen = codebooks_.seen(level, path_.data(), 1, room_.data());
-    codebooks_[level].squared_distances_to(seen, lists_.list(level, row_), norms.size(), norms.data());
+    codebooks_[level].squared_distances_to(seen, lists_.list(level, row), norms.size(), norms.data());
     float least = 0;
     for (float& norm : norms) norm = least = std::max(least, std::sqrt(norm));
-    if (level < last()) codebooks_.leave(level, path_.data(), nearest_[row_]);
+    if (level < last()) codebooks_.leave(level, path_.data(), nearest_[row]);
   }
 }
 
-void EcmSearch::push(std::uint64_t ranks, bool is_leaf) {
+void EcmSearch::push(Walk& walk, std::uint64_t ranks, bool is_leaf) const {
   double cost = 0;
   for (std::size_t level = 0; level <= last(); ++level) {
-    cost += static_cast<double>(norms_[level][ranks_.token(ranks, level)]);
+    cost += static_cast<double>(walk.norms[level][ranks_.token(ranks, level)]);
   }
-  queue_.push_back({cost, ranks, is_leaf});
-  std::push_heap(queue_.begin(), queue_.end(), Later{});
+  walk.queue.push_back({cost, ranks, is_leaf});
+  std::push_heap(walk.queue.begin(), walk.queue.end(), Later{});
 }
 
 // Pushes the prefixes whose parent is `ranks`: one rank raised, at or after the last that is not 0.
-void EcmSearch::push_children(std::uint64_t ranks) {
+void EcmSearch::push_children(Walk& walk, std::uint64_t ranks) const {
   std::size_t level = last();
   while (level > 0 && ranks_.token(ranks, level - 1) == 0) --level;
   for (level = level == 0 ? 0 : level - 1; level < last(); ++level) {
-    if (ranks_.token(ranks, level) + 1 < lists_.width(level)) push(ranks + ranks_.place(1, level), false);
+    if (ranks_.token(ranks, level) + 1 < lists_.width(level)) push(walk, ranks + ranks_.place(1, level), false);
   }
 }
 
@@ -189,36 +210,44 @@ bool EcmSearch::next(SidKey& key, Refusals& refusals, Worker& worker) {
     key = one_prefix | codebooks_.layout().place(token == LeafWalk::kNone ? 0 : token, last());
     return token != LeafWalk::kNone;
   }
-  // At its end a search stays there, whatever refusals have been forgotten since.
-  done_ = done_ || !next_in_queue(refusals, worker);
-  if (done_) return false;
-  const Token token = lists_.list(last(), row_)[ranks_.token(given_, last())];
-  key = prefix(given_) | codebooks_.layout().place(token, last());
+  Walk& walk = this->walk(row_);
+  if (!walk.foreseen && !walk.done) {  // at its end a search stays there, whatever refusals have been forgotten since
+    std::uint64_t ranks = walk.given;
+    if (find_leaf(row_, ranks, ranks_.token(ranks, last()) + std::size_t{1}, refusals)) push(walk, ranks, true);
+    walk.done = !advance(row_, refusals, worker);
+  }
+  walk.foreseen = false;
+  if (walk.done) return false;
+  key = this->key(row_, walk.given);
   return true;
 }
 
-bool EcmSearch::next_in_queue(Refusals& refusals, Worker& worker) {
-  if (fresh_) {
-    fresh_ = false;
-    queue_.clear();
-    if (few_prefixes() && !any_open_prefix(refusals)) return false;
-    measure();
-    push(0, false);
-  } else if (std::uint64_t ranks = given_; find_leaf(ranks, ranks_.token(given_, last()) + std::size_t{1}, refusals)) {
-    push(ranks, true);
-  }
-  while (!queue_.empty()) {
-    std::pop_heap(queue_.begin(), queue_.end(), Later{});
-    const Entry entry = queue_.back();
-    queue_.pop_back();
-    given_ = entry.ranks;
+// Begins the search of a row and finds its first candidate.
+bool EcmSearch::begin(std::size_t row, Refusals& refusals, Worker& worker) {
+  Walk& walk = this->walk(row);
+  walk.queue.clear();
+  walk.prefixes = 0;
+  if (few_prefixes() && !any_open_prefix(row, refusals)) return false;
+  measure(row);
+  push(walk, 0, false);
+  return advance(row, refusals, worker);
+}
+
+// Finds the next candidate in the queue.
+bool EcmSearch::advance(std::size_t row, Refusals& refusals, Worker& worker) {
+  Walk& walk = this->walk(row);
+  while (!walk.queue.empty()) {
+    std::pop_heap(walk.queue.begin(), walk.queue.end(), Later{});
+    const Entry entry = walk.queue.back();
+    walk.queue.pop_back();
+    walk.given = entry.ranks;
     if (entry.is_leaf) return true;
-    if (prefixes_ == kMostPrefixes) continue;
-    if (++prefixes_ % 1024 == 0) worker.poll();
-    push_children(entry.ranks);
-    if (!find_leaf(given_, 0, refusals)) continue;
-    if (given_ == entry.ranks) return true;  // its nearest leaf: the bound was exact
-    push(given_, true);
+    if (walk.prefixes == kMostPrefixes) continue;
+    if (++walk.prefixes % 1024 == 0) worker.poll();
+    push_children(walk, entry.ranks);
+    if (!find_leaf(row, walk.given, 0, refusals)) continue;
+    if (walk.given == entry.ranks) return true;  // its nearest leaf: the bound was exact
+    push(walk, walk.given, true);
   }
   return false;
 }

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "puresid/prefetch.hpp"
+
 namespace puresid {
 namespace {
 
@@ -37,10 +39,10 @@ std::size_t MinCostMatching::find(SidKey key) const noexcept {
 void MinCostMatching::prefetch(Row item, int step) const noexcept {
   constexpr std::uint32_t kSlots = 4;
   const CandidateList& list = lists_[list_of_[item]];
-  if (step == 0) __builtin_prefetch(&list);
-  if (step == 1) __builtin_prefetch(list.sids);
+  if (step == 0) prefetch_line(&list);
+  if (step == 1) prefetch_line(list.sids);
   for (std::uint32_t i = 0; step == 2 && i < std::min(kSlots, list.size); ++i) {
-    __builtin_prefetch(&slots_[home(list.sids[i].key)]);
+    prefetch_line(&slots_[home(list.sids[i].key)]);
   }
 }
 
@@ -85,7 +87,7 @@ void MinCostMatching::scan(Row item, double length) {
   list_stamps_[list] = stamp_;
   constexpr std::size_t kAhead = 16;
   const std::span<const ClosestSid> sids = lists_[list].all();
-  for (std::size_t i = 0; i < std::min(kAhead, sids.size()); ++i) __builtin_prefetch(&slots_[home(sids[i].key)]);
+  for (std::size_t i = 0; i < std::min(kAhead, sids.size()); ++i) prefetch_line(&slots_[home(sids[i].key)]);
   const double scale = weight(item), before = length - utility_[item];
   for (const ClosestSid& sid : sids) {
     const double there = before + scale * static_cast<double>(sid.distortion);

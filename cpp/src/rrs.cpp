@@ -4,23 +4,27 @@
 
 namespace puresid {
 
+RrsSearch::Walk::Walk(const PackedCodebooks& codebooks, const std::vector<std::size_t>& widths)
+    : lists(widths, 1),
+      leaves(codebooks[widths.size() - 1]),
+      path(widths.size() - 1),
+      ranks(path.size()),
+      listed(path.size()) {
+  for (std::size_t level = 0; level < codebooks.levels(); ++level) {
+    moved.emplace_back(level == 0 ? 0 : codebooks[level].padded_size());
+  }
+}
+
 RrsSearch::RrsSearch(const PackedCodebooks& codebooks, const CodewordProducts& products,
                      const std::vector<std::size_t>& widths, std::size_t max_rows)
     : codebooks_(codebooks),
       products_(products),
       scores_(codebooks, widths, max_rows),
-      lists_(widths, 1),
-      leaves_(codebooks[widths.size() - 1]),
       residual_(codebooks.dim()),
       room_(codebooks.dim()),
-      nearest_(max_rows),
-      guesses_(max_rows),
-      path_(last()),
-      ranks_(last()),
-      listed_(last()) {
+      nearest_(max_rows) {
   std::size_t most = 0;
   for (std::size_t level = 0; level < codebooks.levels(); ++level) {
-    moved_.emplace_back(level == 0 ? 0 : codebooks[level].padded_size());
     most = std::max(most, codebooks[level].padded_size());
   }
   for (std::size_t term = 0; term < last(); ++term) {
@@ -28,6 +32,8 @@ RrsSearch::RrsSearch(const PackedCodebooks& codebooks, const CodewordProducts& p
     plus_.push_back(nullptr);
     minus_.push_back(nullptr);
   }
+  constexpr std::size_t kWalks = 2 * kRowsAhead;  // more than are under way
+  for (std::size_t i = 0; i < std::min(max_rows, kWalks); ++i) walks_.emplace_back(codebooks, widths);
 }
 
 void RrsSearch::prepare(const float* vectors, const SidKey* nearest, std::size_t n_rows) {
@@ -36,54 +42,61 @@ void RrsSearch::prepare(const float* vectors, const SidKey* nearest, std::size_t
   std::copy_n(nearest, n_rows, nearest_.data());
 }
 
-std::optional<SidKey> RrsSearch::foresee(std::size_t row, Refusals& refusals) {
-  const SidKey prefix = codebooks_.layout().prefix(nearest_[row], last());
-  guesses_[row] = leaves_.first(scores_.of(last(), row), lists_.width(last()), refusals.below(prefix));
-  if (guesses_[row] == LeafWalk::kNone) return std::nullopt;
-  return prefix | codebooks_.layout().place(guesses_[row], last());
+std::optional<SidKey> RrsSearch::foresee(std::size_t row, Refusals& refusals, Worker& worker) {
+  Walk& walk = this->walk(row);
+  begin(walk, row, refusals);
+  walk.done = !advance(walk, refusals, worker);
+  walk.foreseen = true;
+  if (walk.done) return std::nullopt;
+  return walk.key;
 }
 
-void RrsSearch::start(std::size_t row) {
-  row_ = row;
-  for (std::size_t level = 0; level < last(); ++level) path_[level] = greedy(level);
-  std::fill(ranks_.begin(), ranks_.end(), std::size_t{0});
-  std::fill(listed_.begin(), listed_.end(), std::uint8_t{0});
-  prefix_ = codebooks_.layout().prefix(nearest_[row], last());
-  leaves_.start(scores_.of(last(), row), lists_.width(last()), guesses_[row]);
-  prefixes_ = 1;
-  entered_ = true;
-  done_ = false;
+void RrsSearch::start(std::size_t row) { row_ = row; }
+
+// Goes to the leaves below the greedy path.
+void RrsSearch::begin(Walk& walk, std::size_t row, Refusals& refusals) const {
+  walk.row = row;
+  for (std::size_t level = 0; level < last(); ++level) walk.path[level] = greedy(walk, level);
+  std::fill(walk.ranks.begin(), walk.ranks.end(), std::size_t{0});
+  std::fill(walk.listed.begin(), walk.listed.end(), std::uint8_t{0});
+  walk.prefix = codebooks_.layout().prefix(nearest_[row], last());
+  const float* scores = scores_.of(last(), row);
+  const std::size_t width = walk.lists.width(last());
+  walk.leaves.start(scores, width, walk.leaves.first(scores, width, refusals.below(walk.prefix)));
+  walk.prefixes = 1;
+  walk.entered = true;
 }
 
-bool RrsSearch::on_greedy_path(std::size_t level) const {
+bool RrsSearch::on_greedy_path(const Walk& walk, std::size_t level) const {
   for (std::size_t before = 0; before < level; ++before) {
-    if (path_[before] != greedy(before)) return false;
+    if (walk.path[before] != greedy(walk, before)) return false;
   }
   return true;
 }
 
 // What the path taken changes in the scores of `level`: plus_[i] - minus_[i] for each i below the result.
-std::size_t RrsSearch::find_terms(std::size_t level) {
+std::size_t RrsSearch::find_terms(const Walk& walk, std::size_t level) {
   std::size_t terms = 0;
   if (!codebooks_.space().additive()) return terms;
   for (std::size_t before = 0; before < level; ++before) {
-    if (path_[before] == greedy(before)) continue;
+    const Token nearest = greedy(walk, before), taken = walk.path[before];
+    if (taken == nearest) continue;
     float* scratch = scratch_[terms].data();
-    plus_[terms] = products_.row(before, greedy(before), level, scratch);
-    minus_[terms++] = products_.row(before, path_[before], level, scratch + scratch_[0].size() / 2);
+    plus_[terms] = products_.row(before, nearest, level, scratch);
+    minus_[terms++] = products_.row(before, taken, level, scratch + scratch_[0].size() / 2);
   }
   return terms;
 }
 
 // The scores of `level` for the residual of the path taken.
-const float* RrsSearch::scores(std::size_t level) {
-  const float* from = scores_.of(level, row_);
-  float* to = moved_[level].data();
-  if (depends_on_path() && !on_greedy_path(level)) {
-    score_afresh(level, to);
+const float* RrsSearch::scores(Walk& walk, std::size_t level) {
+  const float* from = scores_.of(level, walk.row);
+  float* to = walk.moved[level].data();
+  if (depends_on_path() && !on_greedy_path(walk, level)) {
+    score_afresh(walk, level, to);
     return to;
   }
-  const std::size_t terms = find_terms(level);
+  const std::size_t terms = find_terms(walk, level);
   for (std::size_t term = 0; term < terms; ++term) {
     codebooks_[level].add_difference(from, plus_[term], minus_[term], to);
     from = to;
@@ -92,86 +105,95 @@ const float* RrsSearch::scores(std::size_t level) {
 }
 
 // Goes down the path taken and scores the tokens of `level` below it.
-void RrsSearch::score_afresh(std::size_t level, float* to) {
-  std::copy_n(vectors_ + row_ * codebooks_.dim(), codebooks_.dim(), residual_.data());
+void RrsSearch::score_afresh(const Walk& walk, std::size_t level, float* to) {
+  std::copy_n(vectors_ + walk.row * codebooks_.dim(), codebooks_.dim(), residual_.data());
   SidKey path = 0;
   for (std::size_t before = 0; before < level; ++before) {
     static_cast<void>(codebooks_.seen(before, residual_.data(), 1, room_.data()));
-    path |= codebooks_.layout().place(path_[before], before);
+    path |= codebooks_.layout().place(walk.path[before], before);
     codebooks_.leave(before, residual_.data(), path);
   }
   codebooks_.scores(level, codebooks_.seen(level, residual_.data(), 1, room_.data()), &path, 1, to);
 }
 
 // Makes the list of `level`, a level but the last, for the path taken.
-void RrsSearch::list(std::size_t level, Refusals& refusals) {
-  const std::size_t width = lists_.width(level);
-  Token* tokens = lists_.list(level, 0);
-  listed_[level] = 1;
-  if (width == 1 && on_greedy_path(level)) {
-    tokens[0] = greedy(level);
+void RrsSearch::list(Walk& walk, std::size_t level, Refusals& refusals) {
+  const std::size_t width = walk.lists.width(level);
+  Token* tokens = walk.lists.list(level, 0);
+  walk.listed[level] = 1;
+  if (width == 1 && on_greedy_path(walk, level)) {
+    tokens[0] = greedy(walk, level);
   } else {
-    codebooks_[level].least_k(scores(level), width, tokens);
+    codebooks_[level].least_k(scores(walk, level), width, tokens);
   }
   if (level + 1 != last()) return;
   SidKey above = 0;
-  for (std::size_t before = 0; before < level; ++before) above |= codebooks_.layout().place(path_[before], before);
+  for (std::size_t before = 0; before < level; ++before) above |= codebooks_.layout().place(walk.path[before], before);
   for (std::size_t rank = 0; rank < width; ++rank) {
     refusals.prefetch(above | codebooks_.layout().place(tokens[rank], level));
   }
 }
 
 // Moves on to the next prefix; false after the last.
-bool RrsSearch::step_back(Refusals& refusals) {
+bool RrsSearch::step_back(Walk& walk, Refusals& refusals) {
   std::size_t level = last();
-  while (level > 0 && ranks_[level - 1] + 1 == lists_.width(level - 1)) --level;
+  while (level > 0 && walk.ranks[level - 1] + 1 == walk.lists.width(level - 1)) --level;
   if (level-- == 0) return false;
-  if (listed_[level] == 0) list(level, refusals);
-  path_[level] = lists_.list(level, 0)[++ranks_[level]];
+  if (walk.listed[level] == 0) list(walk, level, refusals);
+  walk.path[level] = walk.lists.list(level, 0)[++walk.ranks[level]];
   for (std::size_t below = level + 1; below < last(); ++below) {
-    list(below, refusals);
-    ranks_[below] = 0;
-    path_[below] = lists_.list(below, 0)[0];
+    list(walk, below, refusals);
+    walk.ranks[below] = 0;
+    walk.path[below] = walk.lists.list(below, 0)[0];
   }
-  prefix_ = 0;
-  for (std::size_t above = 0; above < last(); ++above) prefix_ |= codebooks_.layout().place(path_[above], above);
-  entered_ = false;
+  walk.prefix = 0;
+  for (std::size_t above = 0; above < last(); ++above) {
+    walk.prefix |= codebooks_.layout().place(walk.path[above], above);
+  }
+  walk.entered = false;
   return true;
 }
 
 // Starts on the leaves below the prefix; false where all are known to be gone.
-bool RrsSearch::enter(Refusals& refusals) {
-  const Refusals::Leaves leaves = refusals.below(prefix_);
+bool RrsSearch::enter(Walk& walk, Refusals& refusals) {
+  const Refusals::Leaves leaves = refusals.below(walk.prefix);
   if (leaves.all_refused()) return false;
-  float* to = moved_[last()].data();
-  const std::size_t width = lists_.width(last());
+  float* to = walk.moved[last()].data();
+  const std::size_t width = walk.lists.width(last());
+  walk.entered = true;
   if (depends_on_path()) {
-    const float* scored = scores(last());
-    leaves_.start(scored, width, leaves_.first(scored, width, leaves));
-    entered_ = true;
+    const float* scored = scores(walk, last());
+    walk.leaves.start(scored, width, walk.leaves.first(scored, width, leaves));
     return true;
   }
-  const std::size_t terms = find_terms(last());
-  const Token first = codebooks_[last()].moved_least_open(scores_.of(last(), row_), plus_.data(), minus_.data(), terms,
-                                                          to, leaves.words(), width);
-  leaves_.start(to, width, first);
-  entered_ = true;
+  const std::size_t terms = find_terms(walk, last());
+  const Token first = codebooks_[last()].moved_least_open(scores_.of(last(), walk.row), plus_.data(), minus_.data(),
+                                                          terms, to, leaves.words(), width);
+  walk.leaves.start(to, width, first);
   return true;
 }
 
-bool RrsSearch::next(SidKey& key, Refusals& refusals, Worker& worker) {
-  while (!done_) {
-    if (entered_ || enter(refusals)) {
-      const Token token = leaves_.next(refusals.below(prefix_));
+// Finds the next candidate.
+bool RrsSearch::advance(Walk& walk, Refusals& refusals, Worker& worker) {
+  for (;;) {
+    if (walk.entered || enter(walk, refusals)) {
+      const Token token = walk.leaves.next(refusals.below(walk.prefix));
       if (token != LeafWalk::kNone) {
-        key = prefix_ | codebooks_.layout().place(token, last());
+        walk.key = walk.prefix | codebooks_.layout().place(token, last());
         return true;
       }
     }
-    if (++prefixes_ % 16 == 0) worker.poll();
-    done_ = prefixes_ > kMostPrefixes || !step_back(refusals);
+    if (++walk.prefixes % 16 == 0) worker.poll();
+    if (walk.prefixes > kMostPrefixes || !step_back(walk, refusals)) return false;
   }
-  return false;
+}
+
+bool RrsSearch::next(SidKey& key, Refusals& refusals, Worker& worker) {
+  Walk& walk = this->walk(row_);
+  if (!walk.foreseen && !walk.done) walk.done = !advance(walk, refusals, worker);
+  walk.foreseen = false;
+  key = walk.key;
+  return !walk.done;
 }
 
 }  // namespace puresid

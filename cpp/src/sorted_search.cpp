@@ -6,6 +6,7 @@
 #include <stdexcept>
 
 #include "puresid/parallel.hpp"
+#include "puresid/prefetch.hpp"
 
 namespace puresid {
 namespace {
@@ -21,7 +22,7 @@ void lower_bounds(std::span<const std::uint64_t> values, std::span<const std::ui
     const std::size_t half = left / 2;
     for (std::size_t i = 0; i < bounds.size(); ++i) {
       base[i] += values[base[i] + half - 1] < bounds[i] ? half : 0;
-      __builtin_prefetch(values.data() + base[i] + (left - half) / 2);
+      prefetch_line(values.data() + base[i] + (left - half) / 2);
     }
     left -= half;
   }

@@ -23,7 +23,7 @@ void TreeEcmSearch::prepare(const float* vectors, const SidKey* nearest, std::si
   scores_.prepare(vectors, nearest, n_rows);
 }
 
-std::optional<SidKey> TreeEcmSearch::foresee(std::size_t row, Refusals& refusals) const {
+std::optional<SidKey> TreeEcmSearch::foresee(std::size_t row, Refusals& refusals, Worker&) const {
   refusals.prefetch(codebooks_.layout().prefix(nearest_[row], last()));
   return std::nullopt;
 }

@@ -12,17 +12,16 @@ namespace {
 
 using testing::Random;
 
-// The tokens whose bits are set below a prefix; the count that read() gives must be theirs.
+// The tokens whose bits are set below a prefix.
 std::set<Token> tokens_below(const Settled& settled, const SidLayout& layout, SidKey prefix) {
   const std::size_t size = layout.size(layout.levels() - 1);
   std::vector<std::uint64_t> words((size + 63) / 64 + 1, ~std::uint64_t{0});  // one more, not to be touched
-  const std::size_t count = settled.read(prefix, words.data());
+  settled.read(prefix, words.data());
   CHECK(words.back() == ~std::uint64_t{0});
   std::set<Token> tokens;
   for (std::size_t token = 0; token + 64 < 64 * words.size(); ++token) {
     if ((words[token / 64] >> token % 64 & 1) != 0) tokens.insert(static_cast<Token>(token));
   }
-  CHECK(count == tokens.size());
   CHECK((tokens.empty() || *tokens.rbegin() < size));
   return tokens;
 }
@@ -58,7 +57,7 @@ TEST_CASE("nothing is settled at first") {
   settled.for_each_prefix([](SidKey, std::size_t) { CHECK(false); });
 }
 
-TEST_CASE("bits and counts are those of what was added, for last levels of any size") {
+TEST_CASE("bits are those of what was added, for last levels of any size") {
   for (const std::size_t size : {1, 2, 63, 64, 65, 448, 449, 5000}) {
     for (const std::vector<std::size_t>& above : {std::vector<std::size_t>{6, 5}, {1, 1}, {3}, {2, 1, 2, 1}}) {
       CAPTURE(size);

@@ -36,9 +36,9 @@ class EcmSearch {
 
   // Ranks the tokens of `n_rows` vectors (C order) whose greedy SIDs are `nearest`. The vectors must stay.
   void prepare(const float* vectors, const SidKey* nearest, std::size_t n_rows);
-  // Before start(row): fetches what that search looks at first. Its first candidate, where that is known.
-  // In between items of better ranks may be served, none of worse ones.
-  [[nodiscard]] std::optional<SidKey> foresee(std::size_t row, Refusals& refusals);
+  // Before start(row), at most kRowsAhead rows before it and in order: finds its first candidate, whose memory can then
+  // be fetched. In between items of better ranks may be served, none of worse ones.
+  [[nodiscard]] std::optional<SidKey> foresee(std::size_t row, Refusals& refusals, Worker& worker);
   // Turns to prepared row `row`; next() then gives its candidates until it answers false.
   void start(std::size_t row);
   // Passes over leaves that `refusals` knows to be gone. Polls `worker` where that takes long.
@@ -51,6 +51,16 @@ class EcmSearch {
     bool is_leaf;         // a candidate; otherwise a prefix that has not been opened
   };
   struct Later;
+  // Where the search of a row stands, if there is more than one prefix.
+  struct Walk {
+    std::vector<std::vector<float>> norms;  // [level][rank]
+    std::vector<Entry> queue;
+    std::uint64_t given = 0;   // ranks of the candidate given last
+    std::size_t prefixes = 0;  // opened so far
+    std::uint64_t open = 0;    // where they are few: no bit for those found to have no leaf to give
+    bool foreseen = false;     // `given` is still to be given
+    bool done = true;          // after the last
+  };
 
   [[nodiscard]] std::size_t last() const noexcept { return lists_.levels() - 1; }
   [[nodiscard]] std::size_t words() const noexcept { return (codebooks_[last()].size() + 63) / 64; }
@@ -58,14 +68,18 @@ class EcmSearch {
   [[nodiscard]] bool few_prefixes() const noexcept { return n_prefixes_ <= 64; }
   void list_prefixes(std::size_t row);
   [[nodiscard]] std::size_t number(std::uint64_t ranks) const;
-  [[nodiscard]] SidKey prefix(std::uint64_t ranks) const;
-  [[nodiscard]] bool any_open(const Refusals::Leaves& leaves) const;
-  [[nodiscard]] bool find_leaf(std::uint64_t& ranks, std::size_t from, Refusals& refusals) const;
-  [[nodiscard]] bool next_in_queue(Refusals& refusals, Worker& worker);
-  [[nodiscard]] bool any_open_prefix(Refusals& refusals);
-  void measure();
-  void push(std::uint64_t ranks, bool is_leaf);
-  void push_children(std::uint64_t ranks);
+  [[nodiscard]] SidKey prefix(std::size_t row, std::uint64_t ranks) const;
+  [[nodiscard]] SidKey key(std::size_t row, std::uint64_t ranks) const;
+  [[nodiscard]] Walk& walk(std::size_t row) noexcept { return walks_[row % walks_.size()]; }
+  void prefetch(std::size_t row, const Refusals& refusals) const;
+  [[nodiscard]] bool any_open(std::size_t row, const Refusals::Leaves& leaves) const;
+  [[nodiscard]] bool find_leaf(std::size_t row, std::uint64_t& ranks, std::size_t from, Refusals& refusals);
+  [[nodiscard]] bool begin(std::size_t row, Refusals& refusals, Worker& worker);
+  [[nodiscard]] bool advance(std::size_t row, Refusals& refusals, Worker& worker);
+  [[nodiscard]] bool any_open_prefix(std::size_t row, Refusals& refusals);
+  void measure(std::size_t row);
+  void push(Walk& walk, std::uint64_t ranks, bool is_leaf) const;
+  void push_children(Walk& walk, std::uint64_t ranks) const;
 
   const PackedCodebooks& codebooks_;
   TierScores scores_;
@@ -73,20 +87,14 @@ class EcmSearch {
   LeafWalk leaves_;  // where there is one prefix
   SidLayout ranks_;
   std::uint64_t n_prefixes_ = 1;
-  std::size_t row_ = 0;
-  const float* vectors_ = nullptr;         // [row][dim]
-  std::vector<SidKey> nearest_;            // [row]
-  std::vector<Token> guesses_;             // [row]: where there is one prefix, its first leaf
-  std::vector<std::uint64_t> leaf_bits_;   // [row][word]: the last level's list as a bit per token
-  std::vector<SidKey> prefixes_of_;        // [row][number], where they are few: all in the order of their ranks
-  AlignedBuffer<float> path_, room_;       // the row's residual while it is measured
-  std::vector<std::vector<float>> norms_;  // [level][rank], of the row in hand
-  std::vector<Entry> queue_;
-  std::uint64_t given_ = 0;   // ranks of the candidate given last
-  std::size_t prefixes_ = 0;  // opened so far
-  std::uint64_t open_ = 0;    // where they are few: no bit for those found to have no leaf to give
-  bool fresh_ = true;         // none has been given since start()
-  bool done_ = true;          // after the last
+  std::size_t row_ = 0, n_rows_ = 0;
+  const float* vectors_ = nullptr;        // [row][dim]
+  std::vector<SidKey> nearest_;           // [row]
+  std::vector<Token> guesses_;            // [row]: where there is one prefix, its first leaf
+  std::vector<std::uint64_t> leaf_bits_;  // [row][word]: the last level's list as a bit per token
+  std::vector<SidKey> prefixes_of_;       // [row][number], where they are few: all in the order of their ranks
+  AlignedBuffer<float> path_, room_;      // the row's residual while it is measured
+  std::vector<Walk> walks_;               // of the rows at hand and those ahead of them
 };
 
 }  // namespace puresid

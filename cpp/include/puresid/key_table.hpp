@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "puresid/pages.hpp"
+#include "puresid/prefetch.hpp"
 #include "puresid/types.hpp"
 
 namespace puresid {
@@ -58,7 +59,7 @@ class KeyTable {
     return nullptr;
   }
 
-  void prefetch(SidKey key) const noexcept { __builtin_prefetch(&slots_[home(key)], 1); }
+  void prefetch(SidKey key) const noexcept { prefetch_line(&slots_[home(key)]); }
 
   // Slots, for walks over all keys: visit(key, value) for each key in slots [first, last).
   [[nodiscard]] std::size_t slots() const noexcept { return slots_count_ + 1; }

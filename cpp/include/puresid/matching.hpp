@@ -19,7 +19,9 @@
 #include "puresid/distance.hpp"
 #include "puresid/owners.hpp"
 #include "puresid/parallel.hpp"
+#include "puresid/prefetch.hpp"
 #include "puresid/refusals.hpp"
+#include "puresid/tier_lists.hpp"
 #include "puresid/tier_scores.hpp"
 #include "puresid/twins.hpp"
 #include "puresid/vectors.hpp"
@@ -41,7 +43,7 @@ class FailedSearches {
     const auto at = static_cast<std::uint32_t>(failed);
     return at != 0 && at - 1 < position && vectors_.equal(items_[at - 1], items_[position]);
   }
-  void prefetch(std::uint64_t hash) const noexcept { __builtin_prefetch(&slots_[hash % slots_.size()]); }
+  void prefetch(std::uint64_t hash) const noexcept { prefetch_line(&slots_[hash % slots_.size()]); }
   void add(std::uint64_t hash, std::size_t position) {
     slots_[hash % slots_.size()].store(hash >> 32U << 32U | (position + 1), std::memory_order_release);
   }
@@ -207,16 +209,16 @@ class TierMatching {
       row = n_rows++;
     }
     if (n_rows > 0) scratch.search.prepare(scratch.vectors.data(), scratch.nearest, n_rows);
-    for (std::size_t row = 0; row < std::min(n_rows, kRowsAhead); ++row) foresee(scratch, row);
+    for (std::size_t row = 0; row < std::min(n_rows, kRowsAhead); ++row) foresee(scratch, row, worker);
     for (std::size_t position = first; position < last; ++position) {
       const std::size_t row = scratch.rows[position - first];
-      if (row != kNoRow && row + kRowsAhead < n_rows) foresee(scratch, row + kRowsAhead);
+      if (row != kNoRow && row + kRowsAhead < n_rows) foresee(scratch, row + kRowsAhead, worker);
       if (failed_.contains(scratch.hashes[position - first], position)) continue;
       if (gives_up()) return;
       if (row != kNoRow) scratch.search.start(row);
       Search& search = row != kNoRow
                            ? scratch.search
-                           : scratch.twins.of(tier_.items[position], tier_.nearest[position], scratch.refusals);
+                           : scratch.twins.of(tier_.items[position], tier_.nearest[position], scratch.refusals, worker);
       serve(scratch, search, position, scratch.hashes[position - first], worker);
     }
     served_.fetch_add(last - first, std::memory_order_relaxed);
@@ -225,8 +227,8 @@ class TierMatching {
   [[nodiscard]] bool is_twin(std::size_t position) const { return !twins_.empty() && twins_[position] != 0; }
 
   // Has the memory that a row's search meets first on its way while the rows before it are served.
-  void foresee(Scratch& scratch, std::size_t row) const {
-    const std::optional<SidKey> key = scratch.search.foresee(row, scratch.refusals);
+  void foresee(Scratch& scratch, std::size_t row, Worker& worker) const {
+    const std::optional<SidKey> key = scratch.search.foresee(row, scratch.refusals, worker);
     if (key) owners_.prefetch(*key);
   }
 
@@ -238,7 +240,7 @@ class TierMatching {
       if (gives_up()) return;
       const std::size_t again = *dropped;
       scratch.again.prepare(tier_.vectors.read(tier_.items[again], scratch.vector.data()), &tier_.nearest[again], 1);
-      static_cast<void>(scratch.again.foresee(0, scratch.refusals_again));
+      static_cast<void>(scratch.again.foresee(0, scratch.refusals_again, worker));
       scratch.again.start(0);
       dropped = propose(scratch.again, scratch.refusals_again, scratch, again, tier_.vectors.hash(tier_.items[again]),
                         worker);
@@ -283,8 +285,6 @@ class TierMatching {
     const std::size_t last = codebooks_.levels() - 1;
     refusals.below(codebooks_.layout().prefix(key, last)).refuse(codebooks_.layout().token(key, last));
   }
-
-  static constexpr std::size_t kRowsAhead = 4;
 
   const PackedCodebooks& codebooks_;
   const CodewordProducts& products_;

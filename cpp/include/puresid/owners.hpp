@@ -12,6 +12,7 @@
 
 #include "puresid/key_table.hpp"
 #include "puresid/pages.hpp"
+#include "puresid/prefetch.hpp"
 #include "puresid/types.hpp"
 
 namespace puresid {
@@ -62,7 +63,7 @@ class SidOwners {
 
   void prefetch(SidKey key) const noexcept {
     if (narrow_) {
-      __builtin_prefetch(&words_[home(key)], 1);
+      prefetch_line(&words_[home(key)]);
     } else {
       wide_.prefetch(key);
     }

@@ -29,44 +29,58 @@ class RrsSearch {
   RrsSearch(const PackedCodebooks& codebooks, const CodewordProducts& products, const std::vector<std::size_t>& widths,
             std::size_t max_rows);
   void prepare(const float* vectors, const SidKey* nearest, std::size_t n_rows);
-  [[nodiscard]] std::optional<SidKey> foresee(std::size_t row, Refusals& refusals);
+  [[nodiscard]] std::optional<SidKey> foresee(std::size_t row, Refusals& refusals, Worker& worker);
   void start(std::size_t row);
   [[nodiscard]] bool next(SidKey& key, Refusals& refusals, Worker& worker);
 
  private:
-  [[nodiscard]] std::size_t last() const noexcept { return lists_.levels() - 1; }
-  [[nodiscard]] Token greedy(std::size_t level) const { return codebooks_.layout().token(nearest_[row_], level); }
-  [[nodiscard]] bool on_greedy_path(std::size_t level) const;
+  // Where the search of a row stands.
+  struct Walk {
+    Walk(const PackedCodebooks& codebooks, const std::vector<std::size_t>& widths);
+
+    std::size_t row = 0;
+    TierLists lists;                          // of the path taken
+    LeafWalk leaves;                          // below `prefix`, once that has been entered
+    std::vector<AlignedBuffer<float>> moved;  // by level: scores of a path that has left the greedy one
+    std::vector<Token> path;                  // by level but the last
+    std::vector<std::size_t> ranks;           // likewise: where it stands in the level's list
+    std::vector<std::uint8_t> listed;         // likewise: whether that list has been made
+    SidKey prefix = 0;
+    std::size_t prefixes = 0;  // met so far
+    SidKey key = 0;            // the candidate found last
+    bool foreseen = false;     // which is still to be given
+    bool entered = false;
+    bool done = true;
+  };
+
+  [[nodiscard]] std::size_t last() const noexcept { return codebooks_.levels() - 1; }
+  [[nodiscard]] Walk& walk(std::size_t row) noexcept { return walks_[row % walks_.size()]; }
+  [[nodiscard]] Token greedy(const Walk& walk, std::size_t level) const {
+    return codebooks_.layout().token(nearest_[walk.row], level);
+  }
+  [[nodiscard]] bool on_greedy_path(const Walk& walk, std::size_t level) const;
   [[nodiscard]] bool depends_on_path() const noexcept {
     return !codebooks_.space().additive() && codebooks_.space().kind != SpaceKind::product;
   }
-  [[nodiscard]] std::size_t find_terms(std::size_t level);
-  [[nodiscard]] const float* scores(std::size_t level);
-  void score_afresh(std::size_t level, float* to);
-  void list(std::size_t level, Refusals& refusals);
-  [[nodiscard]] bool step_back(Refusals& refusals);
-  [[nodiscard]] bool enter(Refusals& refusals);
+  void begin(Walk& walk, std::size_t row, Refusals& refusals) const;
+  [[nodiscard]] std::size_t find_terms(const Walk& walk, std::size_t level);
+  [[nodiscard]] const float* scores(Walk& walk, std::size_t level);
+  void score_afresh(const Walk& walk, std::size_t level, float* to);
+  void list(Walk& walk, std::size_t level, Refusals& refusals);
+  [[nodiscard]] bool step_back(Walk& walk, Refusals& refusals);
+  [[nodiscard]] bool enter(Walk& walk, Refusals& refusals);
+  [[nodiscard]] bool advance(Walk& walk, Refusals& refusals, Worker& worker);
 
   const PackedCodebooks& codebooks_;
   const CodewordProducts& products_;
   TierScores scores_;
-  TierLists lists_;  // of the path taken
-  LeafWalk leaves_;
   std::size_t row_ = 0;
   const float* vectors_ = nullptr;             // [row][dim]
   AlignedBuffer<float> residual_, room_;       // of the path, where it is gone down afresh
   std::vector<SidKey> nearest_;                // [row]
-  std::vector<Token> guesses_;                 // [row]: the first leaf under the greedy prefix
-  std::vector<AlignedBuffer<float>> moved_;    // by level: scores of a path that has left the greedy one
   std::vector<AlignedBuffer<float>> scratch_;  // by term: room for two rows of products
   std::vector<const float*> plus_, minus_;     // likewise
-  std::vector<Token> path_;                    // by level but the last
-  std::vector<std::size_t> ranks_;             // likewise: where it stands in the level's list
-  std::vector<std::uint8_t> listed_;           // likewise: whether that list has been made
-  SidKey prefix_ = 0;
-  std::size_t prefixes_ = 0;  // met so far
-  bool entered_ = false;      // whether leaves_ walks below prefix_
-  bool done_ = true;
+  std::vector<Walk> walks_;                    // of the rows at hand and those ahead of them
 };
 
 }  // namespace puresid

@@ -9,8 +9,10 @@
 
 #include <algorithm>
 #include <bit>
+#include <span>
 
 #include "puresid/pages.hpp"
+#include "puresid/prefetch.hpp"
 #include "puresid/types.hpp"
 
 namespace puresid {
@@ -38,15 +40,14 @@ class Settled {
     below(key)[token / 64] |= std::uint64_t{1} << token % 64;
   }
 
-  // Copies the bits below a SID's prefix of all levels but the last; how many are set.
-  std::size_t read(SidKey key, std::uint64_t* words) const {
-    std::size_t count = 0;
-    for (std::size_t word = 0; word < words_; ++word) {
-      words[word] = kept() ? below(key)[word] : 0;
-      count += static_cast<std::size_t>(std::popcount(words[word]));
-    }
-    return count;
+  // Copies the bits below a SID's prefix of all levels but the last.
+  void read(SidKey key, std::uint64_t* words) const {
+    for (std::size_t word = 0; word < words_; ++word) words[word] = kept() ? below(key)[word] : 0;
   }
+  // All bits, and where those below a SID's prefix begin.
+  [[nodiscard]] std::span<const std::uint64_t> all() const noexcept { return {leaves_.data(), prefixes_ * words_}; }
+  [[nodiscard]] std::size_t place(SidKey key) const noexcept { return (key >> layout_.bits(last_)) * words_; }
+
   // visit(prefix, count) for each prefix (last token 0) below which `count` > 0 SIDs are given away.
   template <class Visit>
   void for_each_prefix(Visit&& visit) const {
@@ -59,13 +60,11 @@ class Settled {
     }
   }
   void prefetch(SidKey key) const noexcept {
-    if (kept()) __builtin_prefetch(below(key), 1);
+    if (kept()) prefetch_line(below(key));
   }
 
  private:
-  [[nodiscard]] std::uint64_t* below(SidKey key) const noexcept {
-    return leaves_.data() + (key >> layout_.bits(last_)) * words_;
-  }
+  [[nodiscard]] std::uint64_t* below(SidKey key) const noexcept { return leaves_.data() + place(key); }
 
   const SidLayout& layout_;
   std::size_t last_, words_, prefixes_ = 0;

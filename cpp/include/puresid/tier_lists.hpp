@@ -12,6 +12,9 @@ namespace puresid {
 // them; then it is the next tier's turn, or completion's. The default tiers have more from 6 levels on.
 inline constexpr std::size_t kMostPrefixes = 1024;
 
+// Searches find the first candidates of so many rows before it is their turn.
+inline constexpr std::size_t kRowsAhead = 4;
+
 // Lists of widths[l] tokens for each of `max_rows` rows at each level l, in one array [level][row][rank].
 class TierLists {
  public:

@@ -28,7 +28,7 @@ class TreeEcmSearch {
   TreeEcmSearch(const PackedCodebooks& codebooks, const CodewordProducts& products,
                 const std::vector<std::size_t>& widths, std::size_t max_rows);
   void prepare(const float* vectors, const SidKey* nearest, std::size_t n_rows);
-  [[nodiscard]] std::optional<SidKey> foresee(std::size_t row, Refusals& refusals) const;
+  [[nodiscard]] std::optional<SidKey> foresee(std::size_t row, Refusals& refusals, Worker& worker) const;
   void start(std::size_t row);
   [[nodiscard]] bool next(SidKey& key, Refusals& refusals, Worker& worker);
 

@@ -48,7 +48,7 @@ class TwinSearches {
       : codebooks_(codebooks), products_(products), widths_(widths), vectors_(vectors), entries_(kEntries) {}
 
   // The search of the item in `row`, whose greedy SID is `nearest`: that of the last equal one, or a new one.
-  [[nodiscard]] Search& of(Row row, SidKey nearest, Refusals& refusals) {
+  [[nodiscard]] Search& of(Row row, SidKey nearest, Refusals& refusals, Worker& worker) {
     Entry& entry = entries_[vectors_.hash(row) % kEntries];
     if (entry.search == nullptr) {
       entry.search = std::make_unique<Search>(codebooks_, products_, widths_, 1);
@@ -59,7 +59,7 @@ class TwinSearches {
     entry.row = row;
     vectors_.copy(row, entry.vector.data());
     entry.search->prepare(entry.vector.data(), &nearest, 1);
-    static_cast<void>(entry.search->foresee(0, refusals));
+    static_cast<void>(entry.search->foresee(0, refusals, worker));
     entry.search->start(0);
     return *entry.search;
   }

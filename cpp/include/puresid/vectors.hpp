@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "puresid/matrix.hpp"
+#include "puresid/prefetch.hpp"
 
 namespace puresid {
 
@@ -44,7 +45,7 @@ class Vectors {
   void prefetch(std::size_t row) const {
     constexpr std::size_t kLine = 64, kMostLines = 4;  // the hardware follows a longer row by itself
     const char* from = bytes(row);
-    for (std::size_t at = 0; at < row_bytes() && at < kMostLines * kLine; at += kLine) __builtin_prefetch(from + at);
+    for (std::size_t at = 0; at < row_bytes() && at < kMostLines * kLine; at += kLine) prefetch_line(from + at);
   }
 
   // To the bit.

@@ -56,6 +56,9 @@ struct Lanes {
   }
   // One more in the lanes of a mask.
   static index_type count(index_type x, mask m) { return _mm256_sub_epi32(x, _mm256_castps_si256(m)); }
+  static mask below(index_type x, uint32_t limit) {  // both at most 2^31 - 1
+    return _mm256_castsi256_ps(_mm256_cmpgt_epi32(set1_index(limit), x));
+  }
   // The numbers of the first lanes, and of those a vector further.
   static index_type first_numbers() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
   static index_type next_numbers(index_type numbers) { return _mm256_add_epi32(numbers, _mm256_set1_epi32(width)); }

@@ -50,6 +50,7 @@ struct Operations {
   }
   // One more in the lanes of a mask.
   static index_type count(index_type x, mask m) { return _mm512_mask_add_epi32(x, m, x, _mm512_set1_epi32(1)); }
+  static mask below(index_type x, uint32_t limit) { return _mm512_cmplt_epu32_mask(x, set1_index(limit)); }
   // The numbers of the first lanes, and of those a vector further.
   static index_type first_numbers() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
   static index_type next_numbers(index_type numbers) { return _mm512_add_epi32(numbers, _mm512_set1_epi32(width)); }

@@ -10,8 +10,8 @@
 //   type, index_type, width, vectors (per panel), rows (R);
 //   load(p) store(p, x) set1(x) add(a, b) sub(a, b) min(a, b), fmadd(a, b, c) = a * b + c,
 //   fnmadd(a, b, c) = c - a * b, less(a, b) and less_equal(a, b) -> mask, bits(mask), mask_of(bits),
-//   select(mask, yes, no) and the same for indices, count(i, mask), first_numbers(), next_numbers(i), pack(bits, x, i,
-//   values, numbers), least(x) = its least lane, transpose(x[width]): x[i] lane j <-> x[j] lane i.
+//   select(mask, yes, no) and the same for indices, count(i, mask), below(i, limit), first_numbers(), next_numbers(i),
+//   pack(bits, x, i, values, numbers), least(x) = its least lane, transpose(x[width]): x[i] lane j <-> x[j] lane i.
 
 constexpr size_t kVectors = Lanes::vectors;
 constexpr size_t kWidth = Lanes::width * kVectors;

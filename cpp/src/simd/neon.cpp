@@ -43,6 +43,7 @@ struct Lanes {
   }
   // One more in the lanes of a mask.
   static index_type count(index_type x, mask m) { return vsubq_u32(x, m); }
+  static mask below(index_type x, uint32_t limit) { return vcltq_u32(x, vdupq_n_u32(limit)); }
   // The numbers of the first lanes, and of those a vector further.
   static index_type first_numbers() { return index_type{0, 1, 2, 3}; }
   static index_type next_numbers(index_type numbers) { return vaddq_u32(numbers, vdupq_n_u32(width)); }

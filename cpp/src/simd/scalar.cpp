@@ -28,6 +28,7 @@ struct Lanes {
   static void transpose(type (&)[width]) {}
   // One more in the lanes of a mask.
   static index_type count(index_type x, mask m) { return x + (m ? 1 : 0); }
+  static mask below(index_type x, uint32_t limit) { return x < limit; }
   // The numbers of the first lanes, and of those a vector further.
   static index_type first_numbers() { return 0; }
   static index_type next_numbers(index_type numbers) { return numbers + 1; }

@@ -1,44 +1,44 @@
 // Selection among stored scores; part of kernels_impl.hpp, which includes it.
 
+// How many of `count` scores each of the vector `here` exceeds. Those from `count` to the next multiple of
+// kStep must be +inf.
+inline typename Lanes::index_type count_lesser(const float* scores, size_t count, typename Lanes::type here) {
+  constexpr size_t kStep = 8;  // few different numbers of rounds: their end can be foreseen
+  auto lesser = Lanes::set1_index(0);
+  for (size_t first = 0; first < count; first += kStep) {
+    for (size_t i = first; i < first + kStep; ++i) {
+      lesser = Lanes::count(lesser, Lanes::less(Lanes::set1(scores[i]), here));
+    }
+  }
+  return lesser;
+}
+
 // A bound that at least k and at most a few more than k of the scores do not exceed, where they are not
 // full of ties: the scores fall into kGroups groups, and k of these have a least score up to the bound.
 template <size_t kGroups>
 inline float bound_of_k(const float* scores, size_t size, size_t k) {
-  constexpr size_t kSets = kGroups / Lanes::width, kSteps = 8, kSlack = kGroups / 8;
+  constexpr size_t kSets = kGroups / Lanes::width;
   typename Lanes::type least[kSets];
   for (size_t g = 0; g < kSets; ++g) least[g] = Lanes::load(scores + g * Lanes::width);
   const size_t whole = size / kGroups * kGroups;  // what lies beyond is not needed for a bound
   for (size_t at = kGroups; at < whole; at += kGroups) {
     for (size_t g = 0; g < kSets; ++g) least[g] = Lanes::min(Lanes::load(scores + at + g * Lanes::width), least[g]);
   }
-  auto all = least[0], most = least[0];
-  for (size_t g = 1; g < kSets; ++g) {
-    all = Lanes::min(least[g], all);
-    most = Lanes::select(Lanes::less(most, least[g]), least[g], most);
+  float all[kGroups];
+  for (size_t g = 0; g < kSets; ++g) Lanes::store(all + g * Lanes::width, least[g]);
+  const auto zero = Lanes::set1(0.0F), infinity = Lanes::set1(__builtin_inff());
+  auto highest = infinity;  // less than zero: the greatest of those that fewer than k are below
+  for (const auto& set : least) {
+    const auto among = Lanes::below(count_lesser(all, kGroups, set), static_cast<uint32_t>(k));
+    highest = Lanes::min(Lanes::select(among, Lanes::sub(zero, set), infinity), highest);
   }
-  const size_t wanted = k + kSlack / 2;
-  float low = Lanes::least(all), high = -Lanes::least(Lanes::sub(Lanes::set1(0.0F), most));
-  for (size_t step = 0; step < kSteps; ++step) {
-    // The first guess is for evenly spread scores.
-    const float share = step == 0 ? static_cast<float>(wanted) / static_cast<float>(kGroups) : 0.5F;
-    const float middle = low + (high - low) * share;
-    size_t count = 0;
-    for (size_t g = 0; g < kSets; ++g) {
-      count += static_cast<size_t>(__builtin_popcount(Lanes::bits(Lanes::less_equal(least[g], Lanes::set1(middle)))));
-    }
-    if (count >= k) {
-      high = middle;
-      if (count <= k + kSlack) break;
-    } else {
-      low = middle;
-    }
-  }
-  return high;
+  return -Lanes::least(highest);
 }
 
 inline float bound_of_k(const float* scores, size_t size, size_t k) {
-  constexpr size_t kFew = 16, kMany = 64;
+  constexpr size_t kFew = 16, kMore = 32, kMany = 64;
   if (k <= kFew / 2 && size >= 2 * kFew) return bound_of_k<kFew>(scores, size, k);
+  if (k <= kMore * 2 / 3 && size >= 2 * kMore) return bound_of_k<kMore>(scores, size, k);
   return size >= 2 * kMany ? bound_of_k<kMany>(scores, size, k) : __builtin_inff();
 }
 
@@ -54,21 +54,19 @@ inline void insert(float* kept, uint32_t* tokens, size_t k, float score, uint32_
 }
 
 // Writes the k least of up to 2 * kMostLeast scores in token order, each to the place that the number of
-// lesser ones gives it.
+// lesser ones gives it. A few more scores must be +inf.
 inline void rank_and_place(const float* scores, const uint32_t* found_tokens, size_t count, size_t k, uint32_t* out) {
-  uint32_t ranks[2 * kMostLeast + Lanes::width];
+  uint32_t ranks[2 * kMostLeast + Lanes::width], placed[2 * kMostLeast];
   for (size_t at = 0; at < count; at += Lanes::width) {
-    const auto here = Lanes::load(scores + at);
-    auto lesser = Lanes::set1_index(0);
-    for (size_t i = 0; i < count; ++i) lesser = Lanes::count(lesser, Lanes::less(Lanes::set1(scores[i]), here));
-    Lanes::store_index(ranks + at, lesser);
+    Lanes::store_index(ranks + at, count_lesser(scores, count, Lanes::load(scores + at)));
   }
   uint64_t taken = 0;
   for (size_t i = 0; i < count; ++i) {
     while ((taken >> ranks[i] & 1) != 0) ++ranks[i];  // an equal one before it has the place
     taken |= uint64_t{1} << ranks[i];
-    if (ranks[i] < k) out[ranks[i]] = found_tokens[i];
+    placed[ranks[i]] = found_tokens[i];  // beyond k too: a guess which would often be wrong
   }
+  for (size_t rank = 0; rank < k; ++rank) out[rank] = placed[rank];
 }
 
 // Writes the lanes whose bits are set, and their numbers, one after the other; how many. A whole
@@ -97,7 +95,8 @@ void least_k(const float* scores, size_t size, size_t k, uint32_t* tokens) {
   constexpr size_t kRoom = 2 * kMostLeast;
   const size_t padded = (size + kWidth - 1) / kWidth * kWidth;
   const auto bound = Lanes::set1(bound_of_k(scores, size, k));
-  float found[kRoom + Lanes::width];  // whole vectors are written
+  constexpr size_t kBeyond = Lanes::width < 8 ? 8 : Lanes::width;
+  float found[kRoom + kBeyond];  // whole vectors are written
   uint32_t found_tokens[kRoom + Lanes::width];
   size_t count = 0;
   auto numbers = Lanes::first_numbers();
@@ -111,7 +110,7 @@ void least_k(const float* scores, size_t size, size_t k, uint32_t* tokens) {
     count += pack(lanes, Lanes::load(scores + at), numbers, found + count, found_tokens + count);
   }
   if (count <= kRoom) {
-    for (size_t i = count; i < count + Lanes::width; ++i) found[i] = __builtin_inff();
+    for (size_t i = count; i < count + kBeyond; ++i) found[i] = __builtin_inff();
     rank_and_place(found, found_tokens, count, k, tokens);
     return;
   }
