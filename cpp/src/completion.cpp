@@ -12,6 +12,7 @@ constexpr std::size_t kScoreBytes = std::size_t{4} << 20U;
 constexpr std::size_t kWalkRows = 16;                         // walked together by one thread
 constexpr std::size_t kMostItems = 4096;                      // of a batch, equal ones included
 constexpr std::size_t kRefusalBytes = std::size_t{1} << 16U;  // of one level, for each thread
+constexpr std::size_t kFewPrefixes = std::size_t{1} << 12U;   // of one depth: an array of them is no matter
 
 }  // namespace
 
@@ -25,7 +26,15 @@ Occupancy::Occupancy(const SidLayout& layout, const SidOwners& owners, const Set
     most[depth] = static_cast<std::size_t>(max_sids / room);
     room = saturating_multiply(room, layout.size(depth));
   }
-  for (const std::size_t keys : most) exhausted_children_.emplace_back(keys);
+  unsigned shift = 0, bits = 0;
+  for (std::size_t level = 0; level < layout.levels(); ++level) shift += layout.bits(level);
+  for (std::size_t depth = 0; depth < layout.levels(); ++depth) {
+    const bool few = bits < 32 && std::uint64_t{1} << bits <= std::max(kFewPrefixes, 4 * most[depth]);
+    depths_.push_back(
+        {KeyTable(few ? 0 : most[depth]), few ? Pages<Count>(std::size_t{1} << bits) : Pages<Count>(), shift});
+    bits += layout.bits(depth);
+    shift -= layout.bits(depth);
+  }
   if (settled.kept()) {
     settled.for_each_prefix([&](SidKey prefix, std::size_t count) {
       add_children(prefix, layout.levels() - 1, static_cast<std::uint32_t>(count));
@@ -40,11 +49,16 @@ Occupancy::Occupancy(const SidLayout& layout, const SidOwners& owners, const Set
   });
 }
 
+Occupancy::Count& Occupancy::at(SidKey key, std::size_t depth) {
+  Depth& here = depths_[depth];
+  if (here.array.data() == nullptr) return here.table.at(layout_.prefix(key, depth));
+  return here.array[here.shift == 64 ? 0 : key >> here.shift];
+}
+
 // `count` more children of the prefix of `depth` tokens are exhausted; and it itself, with all of them.
 void Occupancy::add_children(SidKey key, std::size_t depth, std::uint32_t count) {
   for (;; --depth, count = 1) {
-    const std::uint32_t before =
-        exhausted_children_[depth].at(layout_.prefix(key, depth)).fetch_add(count, std::memory_order_relaxed);
+    const std::uint32_t before = at(key, depth).fetch_add(count, std::memory_order_relaxed);
     if (depth == 0 || before + count != layout_.size(depth)) return;
   }
 }
@@ -52,7 +66,9 @@ void Occupancy::add_children(SidKey key, std::size_t depth, std::uint32_t count)
 void Occupancy::add(SidKey key) { add_children(key, layout_.levels() - 1, 1); }
 
 bool Occupancy::exhausted(SidKey key, std::size_t depth) const {
-  const KeyTable::Value* children = exhausted_children_[depth].find(layout_.prefix(key, depth));
+  const Depth& here = depths_[depth];
+  const Count* children = here.array.data() == nullptr ? here.table.find(layout_.prefix(key, depth))
+                                                       : &here.array[key >> here.shift];  // depth > 0: less than 64
   return children != nullptr && children->load(std::memory_order_relaxed) == layout_.size(depth);
 }
 
@@ -92,13 +108,15 @@ Completion::Completion(const PackedCodebooks& codebooks, const Vectors& vectors,
   most_walks_ = std::clamp<std::size_t>(kScoreBytes / (padded * sizeof(float)), kWalkRows, 1024);
   walkers_.reserve(most_walks_);
   prefixes_.resize(most_walks_);
+  guesses_.resize(most_walks_);
   walks_.reserve(kMostItems);
   scores_ = AlignedBuffer<float>(most_walks_ * padded);
 }
 
-// Whether the token of `level` in `key` leads to no free SID.
+// Whether the token of `level` in `key` leads to no free SID, as far as that is not in leaves_.
 bool Completion::exhausted(SidKey key, std::size_t level) const {
-  return level + 1 == codebooks_.levels() ? !owners_.is_free(key) : occupancy_.exhausted(key, level + 1);
+  if (level + 1 < codebooks_.levels()) return occupancy_.exhausted(key, level + 1);
+  return !leaves_.keeps_all() && !owners_.is_free(key);
 }
 
 // The token of the lowest score that leads to a free SID. Looks all tokens up once it has met a few
@@ -160,8 +178,15 @@ void Completion::walk(Scratch& scratch, std::size_t begin, std::size_t end) {
   }
   for (std::size_t level = 0; level < last; ++level) walk_level(scratch, level, n_rows);
   const float* seen = codebooks_.seen(last, scratch.residuals.data(), n_rows, scratch.room.data());
-  codebooks_.scores(last, seen, scratch.prefixes, n_rows, scores_.data() + begin * codebooks_[last].padded_size());
+  const std::size_t padded = codebooks_[last].padded_size(), size = codebooks_[last].size();
+  float* scores = scores_.data() + begin * padded;
+  codebooks_.scores(last, seen, scratch.prefixes, n_rows, scores);
   std::copy_n(scratch.prefixes, n_rows, prefixes_.data() + begin);
+  if (!leaves_.keeps_all()) return;
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    const Refusals::Leaves leaves = leaves_.below(scratch.prefixes[row]);
+    guesses_[begin + row] = codebooks_[last].least_open(scores + row * padded, leaves.words(), size);
+  }
 }
 
 // Makes up the batch that starts with item `first`: at most `most` walks, one for each run of equal vectors.
@@ -185,10 +210,13 @@ std::size_t Completion::settle(std::size_t first) {
   for (std::size_t i = 0; i < walks_.size(); ++i) {
     const SidKey prefix = prefixes_[walks_[i]];
     if (last > 0 && occupancy_.exhausted(prefix, last)) return i;
-    const Token token = choose(prefix, last, scores_.data() + walks_[i] * padded, leaves_);
+    Token token = guesses_[walks_[i]];
+    if (!leaves_.keeps_all() || leaves_.below(prefix).refused(token)) {
+      token = choose(prefix, last, scores_.data() + walks_[i] * padded, leaves_);
+    }
     const SidKey key = prefix | codebooks_.layout().place(token, last);
     choices_[first + i] = key;
-    owners_.settle(key);
+    if (!leaves_.keeps_all()) owners_.settle(key);
     occupancy_.add(key);
     leaves_.below(prefix).refuse(token);
   }

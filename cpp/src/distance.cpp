@@ -82,9 +82,9 @@ Token PackedCodebook::least_open(const float* scores, const std::uint64_t* close
   return kernels_->least_open(scores, size(), closed, k);
 }
 
-Token PackedCodebook::moved_least_open(const float* from, const float* const* plus, const float* const* minus,
-                                       std::size_t terms, float* to, const std::uint64_t* closed, std::size_t k) const {
-  return kernels_->moved_least_open(from, plus, minus, terms, to, size(), closed, k);
+Token PackedCodebook::moved_least_open(const float* from, const float* plus, const float* minus, float* to,
+                                       const std::uint64_t* closed, std::size_t k) const {
+  return kernels_->moved_least_open(from, plus, minus, to, size(), closed, k);
 }
 
 void PackedCodebook::negated_products(const float* rows, std::size_t n_rows, float* out) const {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 
 namespace puresid {
 namespace {
@@ -35,7 +36,13 @@ EcmSearch::EcmSearch(const PackedCodebooks& codebooks, const CodewordProducts&, 
     for (const std::size_t width : widths) walk.norms.emplace_back(width);
   }
   for (std::size_t level = 0; level < last(); ++level) n_prefixes_ = saturating_multiply(n_prefixes_, widths[level]);
-  if (few_prefixes()) prefixes_of_.resize(max_rows * n_prefixes_);
+  if (!few_prefixes()) return;
+  prefixes_of_.resize(max_rows * n_prefixes_);
+  for (Walk& walk : walks_) {
+    walk.bases.resize(n_prefixes_);
+    walk.costs.resize(n_prefixes_);
+    walk.leaves.resize(n_prefixes_);
+  }
 }
 
 void EcmSearch::prepare(const float* vectors, const SidKey* nearest, std::size_t n_rows) {
@@ -77,10 +84,18 @@ std::optional<SidKey> EcmSearch::foresee(std::size_t row, Refusals& refusals, Wo
   }
   prefetch(row + kFetchedRows, refusals);
   Walk& walk = this->walk(row);
-  walk.done = !begin(row, refusals, worker);
   walk.foreseen = true;
+  if (few_prefixes()) {
+    walk.done = !any_open_prefix(row, refusals) || !find_least(row, refusals);
+  } else {
+    walk.queue.clear();
+    walk.prefixes = 0;
+    measure(row);
+    push(walk, 0, false);
+    walk.done = !pop(row, refusals, worker);
+  }
   if (walk.done) return std::nullopt;
-  return key(row, walk.given);
+  return walk.key;
 }
 
 // Fetches what is known of the leaves below a row's prefixes.
@@ -109,66 +124,47 @@ void EcmSearch::list_prefixes(std::size_t row) {
   }
 }
 
-// The place of a rank tuple's prefix among these.
-std::size_t EcmSearch::number(std::uint64_t ranks) const {
-  std::size_t number = 0;
-  for (std::size_t level = 0; level < last(); ++level) {
-    number = number * lists_.width(level) + ranks_.token(ranks, level);
-  }
-  return number;
-}
-
 void EcmSearch::start(std::size_t row) {
   row_ = row;
   if (n_prefixes_ == 1) leaves_.start(scores_.of(last(), row), lists_.width(last()), guesses_[row]);
 }
 
-SidKey EcmSearch::prefix(std::size_t row, std::uint64_t ranks) const {
-  if (few_prefixes()) return prefixes_of_[row * n_prefixes_ + number(ranks)];
-  SidKey key = 0;
-  for (std::size_t level = 0; level < last(); ++level) {
-    key |= codebooks_.layout().place(lists_.list(level, row)[ranks_.token(ranks, level)], level);
+bool EcmSearch::next(SidKey& key, Refusals& refusals, Worker& worker) {
+  if (n_prefixes_ == 1) {  // cost and rank order the same
+    const SidKey one_prefix = codebooks_.layout().prefix(nearest_[row_], last());
+    const Token token = leaves_.next(refusals.below(one_prefix));
+    key = one_prefix | codebooks_.layout().place(token == LeafWalk::kNone ? 0 : token, last());
+    return token != LeafWalk::kNone;
   }
-  return key;
+  Walk& walk = this->walk(row_);
+  if (!walk.foreseen && !walk.done) {  // at its end a search stays there, whatever refusals have been forgotten since
+    if (few_prefixes()) {
+      find_leaf(row_, walk.number, walk.leaves[walk.number] + 1, refusals);
+      walk.done = !find_least(row_, refusals);
+    } else {
+      std::uint64_t ranks = walk.given;
+      if (raise_to_leaf(row_, ranks, ranks_.token(ranks, last()) + std::size_t{1}, refusals)) push(walk, ranks, true);
+      walk.done = !pop(row_, refusals, worker);
+    }
+  }
+  walk.foreseen = false;
+  key = walk.key;
+  return !walk.done;
 }
 
-// The candidate of a rank tuple.
-SidKey EcmSearch::key(std::size_t row, std::uint64_t ranks) const {
-  const Token token = lists_.list(last(), row)[ranks_.token(ranks, last())];
-  return prefix(row, ranks) | codebooks_.layout().place(token, last());
-}
-
-// Whether a leaf of the row's list is not known to be gone.
-bool EcmSearch::any_open(std::size_t row, const Refusals::Leaves& leaves) const {
+// The first rank from `from` on in the row's list of leaves that is not known to be gone; kUnknown where there is none.
+std::size_t EcmSearch::next_leaf(std::size_t row, std::size_t from, const Refusals::Leaves& leaves) const {
   const std::uint64_t *bits = leaf_bits_.data() + row * words(), *refused = leaves.words();
   std::uint64_t open = 0;
   for (std::size_t word = 0; word < words(); ++word) open |= bits[word] & ~refused[word];
-  return open != 0;
-}
-
-// Sets the last rank of `ranks` to the first from `from` on whose leaf may be had; false where there is none.
-bool EcmSearch::find_leaf(std::size_t row, std::uint64_t& ranks, std::size_t from, Refusals& refusals) {
-  if (few_prefixes() && (walk(row).open >> number(ranks) & 1) == 0) return false;
-  const Refusals::Leaves leaves = refusals.below(prefix(row, ranks));
-  if (!any_open(row, leaves)) return false;
+  if (open == 0) return kUnknown;
   const Token* tokens = lists_.list(last(), row);
   while (from < lists_.width(last()) && leaves.refused(tokens[from])) ++from;
-  if (from == lists_.width(last())) return false;
-  ranks += from - ranks_.token(ranks, last());  // the last level has the lowest bits
-  return true;
+  return from < lists_.width(last()) ? from : kUnknown;
 }
 
-// Looks through the prefixes of the row, few as they are, for one with a leaf that may be had.
-bool EcmSearch::any_open_prefix(std::size_t row, Refusals& refusals) {
-  const SidKey* prefixes = prefixes_of_.data() + row * n_prefixes_;
-  std::uint64_t& open = walk(row).open;
-  open = ~std::uint64_t{0};
-  for (std::uint64_t number = 0; number < n_prefixes_; ++number) {
-    if (number + kAhead < n_prefixes_) refusals.prefetch(prefixes[number + kAhead]);
-    if (any_open(row, refusals.below(prefixes[number]))) return true;
-    open ^= std::uint64_t{1} << number;
-  }
-  return false;
+SidKey EcmSearch::leaf(std::size_t row, SidKey prefix, std::size_t rank) const {
+  return prefix | codebooks_.layout().place(lists_.list(last(), row)[rank], last());
 }
 
 // Computes the norms of the row's ranked tokens.
@@ -183,6 +179,87 @@ void EcmSearch::measure(std::size_t row) {
     for (float& norm : norms) norm = least = std::max(least, std::sqrt(norm));
     if (level < last()) codebooks_.leave(level, path_.data(), nearest_[row]);
   }
+}
+
+// ---- few prefixes
+
+// Looks through the prefixes of the row for one with a leaf that may be had, and begins there.
+bool EcmSearch::any_open_prefix(std::size_t row, Refusals& refusals) {
+  const SidKey* prefixes = prefixes_of_.data() + row * n_prefixes_;
+  for (std::uint64_t number = 0; number < n_prefixes_; ++number) {
+    if (number + kAhead < n_prefixes_) refusals.prefetch(prefixes[number + kAhead]);
+    if (next_leaf(row, 0, refusals.below(prefixes[number])) == kUnknown) continue;
+    measure(row);
+    add_up_costs(walk(row), number);
+    return true;
+  }
+  return false;
+}
+
+// What prefixes cost, from number `first` on: those before it have no leaf to give.
+void EcmSearch::add_up_costs(Walk& walk, std::size_t first) const {
+  std::size_t count = 1;
+  walk.bases[0] = 0;
+  for (std::size_t level = 0; level < last(); ++level) {
+    const std::vector<float>& norms = walk.norms[level];
+    for (std::size_t i = count; i-- > 0;) {
+      const double shorter = walk.bases[i];
+      for (std::size_t rank = norms.size(); rank-- > 0;) {
+        walk.bases[i * norms.size() + rank] = shorter + static_cast<double>(norms[rank]);
+      }
+    }
+    count *= norms.size();
+  }
+  const auto nearest = static_cast<double>(walk.norms[last()][0]);
+  for (std::size_t number = 0; number < count; ++number) {
+    walk.costs[number] = number < first ? std::numeric_limits<double>::infinity() : walk.bases[number] + nearest;
+    walk.leaves[number] = kUnknown;
+  }
+}
+
+// Goes on to the next leaf of a prefix, from rank `from` on.
+void EcmSearch::find_leaf(std::size_t row, std::size_t number, std::size_t from, Refusals& refusals) {
+  Walk& walk = this->walk(row);
+  const std::size_t rank = next_leaf(row, from, refusals.below(prefixes_of_[row * n_prefixes_ + number]));
+  walk.leaves[number] = rank;
+  walk.costs[number] = rank == kUnknown ? std::numeric_limits<double>::infinity()
+                                        : walk.bases[number] + static_cast<double>(walk.norms[last()][rank]);
+}
+
+// Finds the candidate of the least cost, of equal ones that of the first prefix.
+bool EcmSearch::find_least(std::size_t row, Refusals& refusals) {
+  Walk& walk = this->walk(row);
+  for (;;) {
+    double least = walk.costs[0];
+    for (const double cost : walk.costs) least = cost < least ? cost : least;
+    if (least == std::numeric_limits<double>::infinity()) return false;
+    std::size_t number = 0;
+    while (walk.costs[number] != least) ++number;
+    if (walk.leaves[number] != kUnknown) {
+      walk.number = number;
+      walk.key = leaf(row, prefixes_of_[row * n_prefixes_ + number], walk.leaves[number]);
+      return true;
+    }
+    find_leaf(row, number, 0, refusals);
+  }
+}
+
+// ---- many prefixes
+
+SidKey EcmSearch::prefix(std::size_t row, std::uint64_t ranks) const {
+  SidKey key = 0;
+  for (std::size_t level = 0; level < last(); ++level) {
+    key |= codebooks_.layout().place(lists_.list(level, row)[ranks_.token(ranks, level)], level);
+  }
+  return key;
+}
+
+// Sets the last rank of `ranks` to the first from `from` on whose leaf may be had; false where there is none.
+bool EcmSearch::raise_to_leaf(std::size_t row, std::uint64_t& ranks, std::size_t from, Refusals& refusals) const {
+  const std::size_t rank = next_leaf(row, from, refusals.below(prefix(row, ranks)));
+  if (rank == kUnknown) return false;
+  ranks += rank - ranks_.token(ranks, last());  // the last level has the lowest bits
+  return true;
 }
 
 void EcmSearch::push(Walk& walk, std::uint64_t ranks, bool is_leaf) const {
@@ -203,50 +280,26 @@ void EcmSearch::push_children(Walk& walk, std::uint64_t ranks) const {
   }
 }
 
-bool EcmSearch::next(SidKey& key, Refusals& refusals, Worker& worker) {
-  if (n_prefixes_ == 1) {  // cost and rank order the same
-    const SidKey one_prefix = codebooks_.layout().prefix(nearest_[row_], last());
-    const Token token = leaves_.next(refusals.below(one_prefix));
-    key = one_prefix | codebooks_.layout().place(token == LeafWalk::kNone ? 0 : token, last());
-    return token != LeafWalk::kNone;
-  }
-  Walk& walk = this->walk(row_);
-  if (!walk.foreseen && !walk.done) {  // at its end a search stays there, whatever refusals have been forgotten since
-    std::uint64_t ranks = walk.given;
-    if (find_leaf(row_, ranks, ranks_.token(ranks, last()) + std::size_t{1}, refusals)) push(walk, ranks, true);
-    walk.done = !advance(row_, refusals, worker);
-  }
-  walk.foreseen = false;
-  if (walk.done) return false;
-  key = this->key(row_, walk.given);
-  return true;
-}
-
-// Begins the search of a row and finds its first candidate.
-bool EcmSearch::begin(std::size_t row, Refusals& refusals, Worker& worker) {
-  Walk& walk = this->walk(row);
-  walk.queue.clear();
-  walk.prefixes = 0;
-  if (few_prefixes() && !any_open_prefix(row, refusals)) return false;
-  measure(row);
-  push(walk, 0, false);
-  return advance(row, refusals, worker);
-}
-
 // Finds the next candidate in the queue.
-bool EcmSearch::advance(std::size_t row, Refusals& refusals, Worker& worker) {
+bool EcmSearch::pop(std::size_t row, Refusals& refusals, Worker& worker) {
   Walk& walk = this->walk(row);
   while (!walk.queue.empty()) {
     std::pop_heap(walk.queue.begin(), walk.queue.end(), Later{});
     const Entry entry = walk.queue.back();
     walk.queue.pop_back();
+    bool found = entry.is_leaf;
     walk.given = entry.ranks;
-    if (entry.is_leaf) return true;
-    if (walk.prefixes == kMostPrefixes) continue;
-    if (++walk.prefixes % 1024 == 0) worker.poll();
-    push_children(walk, entry.ranks);
-    if (!find_leaf(row, walk.given, 0, refusals)) continue;
-    if (walk.given == entry.ranks) return true;  // its nearest leaf: the bound was exact
+    if (!found) {
+      if (walk.prefixes == kMostPrefixes) continue;
+      if (++walk.prefixes % 1024 == 0) worker.poll();
+      push_children(walk, entry.ranks);
+      if (!raise_to_leaf(row, walk.given, 0, refusals)) continue;
+      found = walk.given == entry.ranks;  // its nearest leaf: the bound was exact
+    }
+    if (found) {
+      walk.key = leaf(row, prefix(row, walk.given), ranks_.token(walk.given, last()));
+      return true;
+    }
     push(walk, walk.given, true);
   }
   return false;

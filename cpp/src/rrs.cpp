@@ -13,6 +13,10 @@ RrsSearch::Walk::Walk(const PackedCodebooks& codebooks, const std::vector<std::s
   for (std::size_t level = 0; level < codebooks.levels(); ++level) {
     moved.emplace_back(level == 0 ? 0 : codebooks[level].padded_size());
   }
+  for (std::size_t level = 0; level + 1 < path.size(); ++level) {
+    rooms.emplace_back(codebooks[path.size()].padded_size());
+    steps_to.push_back(nullptr);
+  }
 }
 
 RrsSearch::RrsSearch(const PackedCodebooks& codebooks, const CodewordProducts& products,
@@ -27,11 +31,8 @@ RrsSearch::RrsSearch(const PackedCodebooks& codebooks, const CodewordProducts& p
   for (std::size_t level = 0; level < codebooks.levels(); ++level) {
     most = std::max(most, codebooks[level].padded_size());
   }
-  for (std::size_t term = 0; term < last(); ++term) {
-    scratch_.emplace_back(2 * most);
-    plus_.push_back(nullptr);
-    minus_.push_back(nullptr);
-  }
+  plus_ = AlignedBuffer<float>(most);
+  minus_ = AlignedBuffer<float>(most);
   constexpr std::size_t kWalks = 2 * kRowsAhead;  // more than are under way
   for (std::size_t i = 0; i < std::min(max_rows, kWalks); ++i) walks_.emplace_back(codebooks, widths);
 }
@@ -64,6 +65,7 @@ void RrsSearch::begin(Walk& walk, std::size_t row, Refusals& refusals) const {
   const std::size_t width = walk.lists.width(last());
   walk.leaves.start(scores, width, walk.leaves.first(scores, width, refusals.below(walk.prefix)));
   walk.prefixes = 1;
+  walk.steps = 0;
   walk.entered = true;
 }
 
@@ -74,18 +76,10 @@ bool RrsSearch::on_greedy_path(const Walk& walk, std::size_t level) const {
   return true;
 }
 
-// What the path taken changes in the scores of `level`: plus_[i] - minus_[i] for each i below the result.
-std::size_t RrsSearch::find_terms(const Walk& walk, std::size_t level) {
-  std::size_t terms = 0;
-  if (!codebooks_.space().additive()) return terms;
-  for (std::size_t before = 0; before < level; ++before) {
-    const Token nearest = greedy(walk, before), taken = walk.path[before];
-    if (taken == nearest) continue;
-    float* scratch = scratch_[terms].data();
-    plus_[terms] = products_.row(before, nearest, level, scratch);
-    minus_[terms++] = products_.row(before, taken, level, scratch + scratch_[0].size() / 2);
-  }
-  return terms;
+// What the path's token of `level` changes in the scores of the level `below`.
+RrsSearch::Change RrsSearch::change(const Walk& walk, std::size_t level, std::size_t below) {
+  return {products_.row(level, greedy(walk, level), below, plus_.data()),
+          products_.row(level, walk.path[level], below, minus_.data())};
 }
 
 // The scores of `level` for the residual of the path taken.
@@ -96,10 +90,30 @@ const float* RrsSearch::scores(Walk& walk, std::size_t level) {
     score_afresh(walk, level, to);
     return to;
   }
-  const std::size_t terms = find_terms(walk, level);
-  for (std::size_t term = 0; term < terms; ++term) {
-    codebooks_[level].add_difference(from, plus_[term], minus_[term], to);
+  for (std::size_t before = 0; before < level; ++before) {
+    if (!leaves_greedy(walk, before)) continue;
+    const Change moves = change(walk, before, level);
+    codebooks_[level].add_difference(from, moves.plus, moves.minus, to);
     from = to;
+  }
+  return from;
+}
+
+// The scores of the last level but for what the path's last token changes in them. Many paths share their first tokens.
+const float* RrsSearch::moved_but_once(Walk& walk) {
+  const float* from = scores_.of(last(), walk.row);
+  for (std::size_t level = 0; level + 1 < last(); ++level) {
+    if (level < walk.steps) {
+      from = walk.steps_to[level];
+      continue;
+    }
+    if (leaves_greedy(walk, level)) {
+      const Change moves = change(walk, level, last());
+      codebooks_[last()].add_difference(from, moves.plus, moves.minus, walk.rooms[level].data());
+      from = walk.rooms[level].data();
+    }
+    walk.steps_to[level] = from;
+    walk.steps = level + 1;
   }
   return from;
 }
@@ -141,6 +155,7 @@ bool RrsSearch::step_back(Walk& walk, Refusals& refusals) {
   if (level-- == 0) return false;
   if (walk.listed[level] == 0) list(walk, level, refusals);
   walk.path[level] = walk.lists.list(level, 0)[++walk.ranks[level]];
+  walk.steps = std::min(walk.steps, level);
   for (std::size_t below = level + 1; below < last(); ++below) {
     list(walk, below, refusals);
     walk.ranks[below] = 0;
@@ -158,18 +173,20 @@ bool RrsSearch::step_back(Walk& walk, Refusals& refusals) {
 bool RrsSearch::enter(Walk& walk, Refusals& refusals) {
   const Refusals::Leaves leaves = refusals.below(walk.prefix);
   if (leaves.all_refused()) return false;
-  float* to = walk.moved[last()].data();
   const std::size_t width = walk.lists.width(last());
+  const PackedCodebook& codebook = codebooks_[last()];
   walk.entered = true;
-  if (depends_on_path()) {
-    const float* scored = scores(walk, last());
-    walk.leaves.start(scored, width, walk.leaves.first(scored, width, leaves));
-    return true;
+  const float* scored = depends_on_path() ? scores(walk, last()) : moved_but_once(walk);
+  Token first = LeafWalk::kNone;
+  if (leaves_greedy(walk, last() - 1)) {
+    float* to = walk.moved[last()].data();
+    const Change moves = change(walk, last() - 1, last());
+    first = codebook.moved_least_open(scored, moves.plus, moves.minus, to, leaves.words(), width);
+    scored = to;
+  } else {
+    first = codebook.least_open(scored, leaves.words(), width);
   }
-  const std::size_t terms = find_terms(walk, last());
-  const Token first = codebooks_[last()].moved_least_open(scores_.of(last(), walk.row), plus_.data(), minus_.data(),
-                                                          terms, to, leaves.words(), width);
-  walk.leaves.start(to, width, first);
+  walk.leaves.start(scored, width, first);
   return true;
 }
 

@@ -104,6 +104,30 @@ void check_products(const Case& c, const PackedCodebook& packed, std::size_t n_r
   CHECK(wrong == 0);
 }
 
+// The least open score of a row that is moved: that of the row moved beforehand, at any k.
+void check_moved_least_open(const Case& c, const PackedCodebook& packed, std::size_t n_rows) {
+  const std::size_t stride = packed.padded_size(), size = c.codebook.size();
+  std::vector<float> scores(stride * n_rows), products(stride * n_rows), moved(stride), expected(stride);
+  packed.scores(c.flat_rows.data(), n_rows, scores.data());
+  packed.negated_products(c.flat_rows.data(), n_rows, products.data());
+  std::size_t wrong = 0;
+  for (std::size_t row = 0; row < n_rows; ++row) {
+    const float *from = scores.data() + row * stride, *plus = products.data() + row * stride, *minus = products.data();
+    packed.add_difference(from, plus, minus, expected.data());
+    std::vector<std::uint64_t> closed((size + 63) / 64);
+    for (std::size_t closings = 0; closings <= std::min<std::size_t>(size, 5); ++closings) {
+      for (const std::size_t k : {std::size_t{1}, closings + 1, size}) {
+        const Token token = packed.moved_least_open(from, plus, minus, moved.data(), closed.data(), k);
+        wrong += token != packed.least_open(expected.data(), closed.data(), k);
+      }
+      for (std::size_t i = 0; i < size; ++i) wrong += !same_bits(moved[i], expected[i]);
+      const Token least = packed.least_open(expected.data(), closed.data(), size);
+      if (least != PackedCodebook::kNone) closed[least / 64] |= std::uint64_t{1} << least % 64;
+    }
+  }
+  CHECK(wrong == 0);
+}
+
 // What moved scores are and the least of them, in place too, and the least of differences.
 void check_moved(const Case& c, const PackedCodebook& packed, std::size_t n_rows) {
   const std::size_t stride = packed.padded_size(), size = c.codebook.size();
@@ -213,6 +237,7 @@ void check_case(const Case& c, const std::vector<std::size_t>& row_counts) {
       check_least_open(c, packed, few, std::min<std::size_t>(k, 20));
     }
     check_products(c, packed, few);
+    check_moved_least_open(c, packed, few);
     check_moved(c, packed, few);
     check_at_most(c, packed, few);
     check_load(c, packed);

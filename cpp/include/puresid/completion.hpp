@@ -9,7 +9,7 @@
 // walks again. Same outcome as one by one.
 // Cost: O(sum of K_l * D) per item, whatever the vectors; levels at which the item's nearest SID still
 // has room cost nothing, and a run of equal vectors shares its scores.
-// Memory: 24 bytes per prefix in use, and bounded buffers.
+// Memory: 24 bytes per prefix in use at most, and bounded buffers.
 #pragma once
 
 #include <vector>
@@ -24,7 +24,8 @@ namespace puresid {
 
 // How many SIDs below each prefix are in use. Counts, per prefix, the children that are exhausted: a
 // prefix is one itself when all its children are. So what is kept shrinks K-fold from level to level,
-// and prefixes with nothing exhausted below take no memory, however large the space.
+// and prefixes with nothing exhausted below take no memory, however large the space. Where a depth has few prefixes
+// they are counted in an array.
 class Occupancy {
  public:
   // Counts the SIDs in `owners`, of which there are at most `max_sids` now and later. `settled`: the same ones,
@@ -37,10 +38,18 @@ class Occupancy {
   [[nodiscard]] bool exhausted(SidKey key, std::size_t depth) const;
 
  private:
+  using Count = KeyTable::Value;
+  // The exhausted children of all prefixes of a depth.
+  struct Depth {
+    KeyTable table;
+    Pages<Count> array;  // instead, where there are few prefixes
+    unsigned shift;      // of a key: its prefix's place in the array
+  };
   void add_children(SidKey key, std::size_t depth, std::uint32_t count);
+  [[nodiscard]] Count& at(SidKey key, std::size_t depth);
 
   const SidLayout& layout_;
-  std::vector<KeyTable> exhausted_children_;  // by depth 0..levels-1 of the prefix
+  std::vector<Depth> depths_;  // 0..levels-1
 };
 
 class Completion {
@@ -74,11 +83,12 @@ class Completion {
   Occupancy occupancy_;
   Refusals leaves_;  // what settling has learnt of the last level
   std::vector<SidKey> choices_;
-  // The batch at hand: the items that walk, the prefix and the last level's scores of each walk, and
-  // the walk of each item.
+  // The batch at hand: the items that walk, the prefix and the last level's scores of each walk, the token
+  // that was then the last level's, and the walk of each item.
   std::size_t most_walks_;
   std::vector<std::size_t> walkers_, walks_;
   std::vector<SidKey> prefixes_;
+  std::vector<Token> guesses_;
   AlignedBuffer<float> scores_;
 };
 

@@ -58,9 +58,9 @@ class PackedCodebook {
   static constexpr Token kNone = std::numeric_limits<Token>::max();
   [[nodiscard]] Token least_open(const float* scores, const std::uint64_t* closed, std::size_t k) const;
 
-  // The same for the scores to = from + (plus[0] - minus[0]) + ..., `terms` times, padded_size() values each.
-  [[nodiscard]] Token moved_least_open(const float* from, const float* const* plus, const float* const* minus,
-                                       std::size_t terms, float* to, const std::uint64_t* closed, std::size_t k) const;
+  // The same for the scores to = from + (plus - minus), by token: padded_size() values each.
+  [[nodiscard]] Token moved_least_open(const float* from, const float* plus, const float* minus, float* to,
+                                       const std::uint64_t* closed, std::size_t k) const;
 
   // out[i * padded_size() + token] = -(row i . codeword): what one codeword changes in another level's
   // scores.

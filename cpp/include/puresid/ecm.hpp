@@ -5,16 +5,16 @@
 // those of nearer ranks (rounding could put them there), added in float64 in level order. Ascending;
 // equal costs in lexicographic order of the rank tuple (rank 0 = nearest).
 //
-// The queue is the multi-sequence algorithm (Babenko & Lempitsky, CVPR 2012) over the prefixes of all
-// levels but the last, without a visited set: a prefix is pushed by the one parent that has its last
-// non-zero rank lowered by one. It enters with the cost of its nearest leaf, a lower bound, and again
-// with the cost of its nearest leaf that has not refused; leaves known to be gone cost a bit test, and
-// an item all of whose leaves are known to be gone needs no distances at all. The kMostPrefixes cheapest
-// prefixes are looked below at most.
-// Cost: the greedy path's scores, made together for a block of rows; O(L log n) for the n-th prefix, and
-// the distances of the ranked tokens once a choice between prefixes has to be made.
-// For residual and product spaces; in the latter lists do not depend on the path at all. For trees see tree_ecm.hpp.
-// Thread safety: one object per thread.
+// Where the prefixes of all levels but the last are few, as with the default tiers, the next candidate is the least of
+// what each prefix has to give; what it costs at least, with its nearest leaf, is known before its leaves are looked
+// at. Otherwise there is a queue: the multi-sequence algorithm (Babenko & Lempitsky, CVPR 2012) over the prefixes of
+// all levels but the last, without a visited set: a prefix is pushed by the one parent that has its last non-zero rank
+// lowered by one. It enters with the cost of its nearest leaf, a lower bound, and again with the cost of its nearest
+// leaf that has not refused; leaves known to be gone cost a bit test, and an item all of whose leaves are known to be
+// gone needs no distances at all. The kMostPrefixes cheapest prefixes are looked below at most. Cost: the greedy path's
+// scores, made together for a block of rows; O(L log n) for the n-th prefix, and the distances of the ranked tokens
+// once a choice between prefixes has to be made. For residual and product spaces; in the latter lists do not depend on
+// the path at all. For trees see tree_ecm.hpp. Thread safety: one object per thread.
 #pragma once
 
 #include <optional>
@@ -54,32 +54,42 @@ class EcmSearch {
   // Where the search of a row stands, if there is more than one prefix.
   struct Walk {
     std::vector<std::vector<float>> norms;  // [level][rank]
+    SidKey key = 0;                         // the candidate found last
+    bool foreseen = false;                  // which is still to be given
+    bool done = true;                       // after the last
+    // Where prefixes are few, by their number:
+    std::vector<double> bases;        // cost of the prefix
+    std::vector<double> costs;        // of its next candidate, or less; infinite where there is none
+    std::vector<std::size_t> leaves;  // that candidate's last rank; kUnknown where it has not been looked for
+    std::size_t number = 0;           // the prefix of `key`
+    // Where they are many:
     std::vector<Entry> queue;
-    std::uint64_t given = 0;   // ranks of the candidate given last
+    std::uint64_t given = 0;   // ranks of `key`
     std::size_t prefixes = 0;  // opened so far
-    std::uint64_t open = 0;    // where they are few: no bit for those found to have no leaf to give
-    bool foreseen = false;     // `given` is still to be given
-    bool done = true;          // after the last
   };
+  static constexpr std::size_t kUnknown = ~std::size_t{0};
 
   [[nodiscard]] std::size_t last() const noexcept { return lists_.levels() - 1; }
   [[nodiscard]] std::size_t words() const noexcept { return (codebooks_[last()].size() + 63) / 64; }
   // Few enough to look through all of them before distances are computed.
   [[nodiscard]] bool few_prefixes() const noexcept { return n_prefixes_ <= 64; }
   void list_prefixes(std::size_t row);
-  [[nodiscard]] std::size_t number(std::uint64_t ranks) const;
-  [[nodiscard]] SidKey prefix(std::size_t row, std::uint64_t ranks) const;
-  [[nodiscard]] SidKey key(std::size_t row, std::uint64_t ranks) const;
   [[nodiscard]] Walk& walk(std::size_t row) noexcept { return walks_[row % walks_.size()]; }
   void prefetch(std::size_t row, const Refusals& refusals) const;
-  [[nodiscard]] bool any_open(std::size_t row, const Refusals::Leaves& leaves) const;
-  [[nodiscard]] bool find_leaf(std::size_t row, std::uint64_t& ranks, std::size_t from, Refusals& refusals);
-  [[nodiscard]] bool begin(std::size_t row, Refusals& refusals, Worker& worker);
-  [[nodiscard]] bool advance(std::size_t row, Refusals& refusals, Worker& worker);
-  [[nodiscard]] bool any_open_prefix(std::size_t row, Refusals& refusals);
+  [[nodiscard]] std::size_t next_leaf(std::size_t row, std::size_t from, const Refusals::Leaves& leaves) const;
   void measure(std::size_t row);
+  [[nodiscard]] SidKey leaf(std::size_t row, SidKey prefix, std::size_t rank) const;
+
+  [[nodiscard]] bool any_open_prefix(std::size_t row, Refusals& refusals);
+  void add_up_costs(Walk& walk, std::size_t first) const;
+  void find_leaf(std::size_t row, std::size_t number, std::size_t from, Refusals& refusals);
+  [[nodiscard]] bool find_least(std::size_t row, Refusals& refusals);
+
+  [[nodiscard]] SidKey prefix(std::size_t row, std::uint64_t ranks) const;
+  [[nodiscard]] bool raise_to_leaf(std::size_t row, std::uint64_t& ranks, std::size_t from, Refusals& refusals) const;
   void push(Walk& walk, std::uint64_t ranks, bool is_leaf) const;
   void push_children(Walk& walk, std::uint64_t ranks) const;
+  [[nodiscard]] bool pop(std::size_t row, Refusals& refusals, Worker& worker);
 
   const PackedCodebooks& codebooks_;
   TierScores scores_;

@@ -44,6 +44,9 @@ class Refusals {
     ++age_;
   }
 
+  // Whether nothing learnt is ever lost but by forget(), and below() only reads.
+  [[nodiscard]] bool keeps_all() const noexcept { return all_kept_; }
+
   // A prefix's bits, for as long as no other prefix is asked for.
   class Leaves {
    public:

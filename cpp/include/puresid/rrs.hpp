@@ -42,15 +42,25 @@ class RrsSearch {
     TierLists lists;                          // of the path taken
     LeafWalk leaves;                          // below `prefix`, once that has been entered
     std::vector<AlignedBuffer<float>> moved;  // by level: scores of a path that has left the greedy one
-    std::vector<Token> path;                  // by level but the last
-    std::vector<std::size_t> ranks;           // likewise: where it stands in the level's list
-    std::vector<std::uint8_t> listed;         // likewise: whether that list has been made
+    // The last level's scores as the tokens of the path's first levels move them, by the last of these, in a buffer
+    // each; up to `steps` levels they are those of the path taken.
+    std::vector<AlignedBuffer<float>> rooms;
+    std::vector<const float*> steps_to;
+    std::size_t steps = 0;
+    std::vector<Token> path;           // by level but the last
+    std::vector<std::size_t> ranks;    // likewise: where it stands in the level's list
+    std::vector<std::uint8_t> listed;  // likewise: whether that list has been made
     SidKey prefix = 0;
     std::size_t prefixes = 0;  // met so far
     SidKey key = 0;            // the candidate found last
     bool foreseen = false;     // which is still to be given
     bool entered = false;
     bool done = true;
+  };
+
+  // What a token taken instead of the greedy one adds to another level's scores: plus - minus.
+  struct Change {
+    const float *plus, *minus;
   };
 
   [[nodiscard]] std::size_t last() const noexcept { return codebooks_.levels() - 1; }
@@ -63,8 +73,12 @@ class RrsSearch {
     return !codebooks_.space().additive() && codebooks_.space().kind != SpaceKind::product;
   }
   void begin(Walk& walk, std::size_t row, Refusals& refusals) const;
-  [[nodiscard]] std::size_t find_terms(const Walk& walk, std::size_t level);
+  [[nodiscard]] bool leaves_greedy(const Walk& walk, std::size_t level) const {
+    return codebooks_.space().additive() && walk.path[level] != greedy(walk, level);
+  }
+  [[nodiscard]] Change change(const Walk& walk, std::size_t level, std::size_t below);
   [[nodiscard]] const float* scores(Walk& walk, std::size_t level);
+  [[nodiscard]] const float* moved_but_once(Walk& walk);
   void score_afresh(const Walk& walk, std::size_t level, float* to);
   void list(Walk& walk, std::size_t level, Refusals& refusals);
   [[nodiscard]] bool step_back(Walk& walk, Refusals& refusals);
@@ -75,12 +89,11 @@ class RrsSearch {
   const CodewordProducts& products_;
   TierScores scores_;
   std::size_t row_ = 0;
-  const float* vectors_ = nullptr;             // [row][dim]
-  AlignedBuffer<float> residual_, room_;       // of the path, where it is gone down afresh
-  std::vector<SidKey> nearest_;                // [row]
-  std::vector<AlignedBuffer<float>> scratch_;  // by term: room for two rows of products
-  std::vector<const float*> plus_, minus_;     // likewise
-  std::vector<Walk> walks_;                    // of the rows at hand and those ahead of them
+  const float* vectors_ = nullptr;        // [row][dim]
+  AlignedBuffer<float> residual_, room_;  // of the path, where it is gone down afresh
+  std::vector<SidKey> nearest_;           // [row]
+  AlignedBuffer<float> plus_, minus_;     // room for a row of products each
+  std::vector<Walk> walks_;               // of the rows at hand and those ahead of them
 };
 
 }  // namespace puresid

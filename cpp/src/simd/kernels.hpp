@@ -49,9 +49,9 @@ struct KernelTable {
   // rounded up to `width` and to whole words.
   uint32_t (*least_open)(const float* scores, size_t size, const uint64_t* closed, size_t k);
 
-  // The same over to[i] = from[i] + (plus[0][i] - minus[0][i]) + ..., one addition for each of `terms`.
-  uint32_t (*moved_least_open)(const float* from, const float* const* plus, const float* const* minus, size_t terms,
-                               float* to, size_t size, const uint64_t* closed, size_t k);
+  // The same over to[i] = from[i] + (plus[i] - minus[i]).
+  uint32_t (*moved_least_open)(const float* from, const float* plus, const float* minus, float* to, size_t size,
+                               const uint64_t* closed, size_t k);
 
   // to[i] = from[i] + (plus[i] - minus[i]); count is a multiple of `width`.
   void (*add_difference)(const float* from, const float* plus, const float* minus, size_t count, float* to);

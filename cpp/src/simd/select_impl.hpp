@@ -154,24 +154,34 @@ inline __attribute__((always_inline)) float least_of_open(size_t size, const uin
   return Lanes::least(least[0]);
 }
 
-// The first open token of score `lowest`, where fewer than k tokens come before it.
+// How many scores are below one.
+inline size_t count_below(const float* scores, size_t size, typename Lanes::type score) {
+  size_t count = 0;
+  for (size_t first = 0; first < size; first += kWidth) {
+    unroll<kVectors>([&](auto v) __attribute__((always_inline)) {
+      const auto here = Lanes::load(scores + first + v.value * Lanes::width);
+      count += static_cast<size_t>(__builtin_popcount(Lanes::bits(Lanes::less(here, score))));
+    });
+  }
+  return count;
+}
+
+// The first open token of score `lowest`, where fewer than k tokens come before it: those of lesser scores, and equal
+// ones that are closed.
 inline uint32_t place_of_open(const float* scores, size_t size, const uint64_t* closed, float lowest, size_t k) {
-  if (!(lowest < __builtin_inff())) return kNoToken;
   const auto score = Lanes::set1(lowest);
-  size_t before = 0, at = 0;
-  uint32_t open = 0;
-  for (; open == 0; at += Lanes::width) {  // up to the token: equal ones that are closed come before it too
+  size_t before = count_below(scores, size, score);
+  if (before >= k || !(lowest < __builtin_inff())) return kNoToken;
+  size_t at = 0;
+  uint32_t equal = 0, open = 0;
+  for (; open == 0; at += Lanes::width) {
+    before += static_cast<size_t>(__builtin_popcount(equal));
     const auto here = Lanes::load(scores + at);
-    const uint32_t not_above = Lanes::bits(Lanes::less_equal(here, score)),
-                   below = Lanes::bits(Lanes::less(here, score));
-    open = not_above & ~below & ~closed_bits(closed, at);
-    const uint32_t earlier = open == 0 ? not_above : not_above & ((open & (0U - open)) - 1);
-    before += static_cast<size_t>(__builtin_popcount(earlier | below));
+    equal = Lanes::bits(Lanes::less_equal(here, score)) & ~Lanes::bits(Lanes::less(here, score));
+    open = equal & ~closed_bits(closed, at);
   }
+  before += static_cast<size_t>(__builtin_popcount(equal & ((open & (0U - open)) - 1)));
   const auto token = static_cast<uint32_t>(at - Lanes::width) + static_cast<uint32_t>(__builtin_ctz(open));
-  for (; at < size; at += Lanes::width) {
-    before += static_cast<size_t>(__builtin_popcount(Lanes::bits(Lanes::less(Lanes::load(scores + at), score))));
-  }
   return before < k ? token : kNoToken;
 }
 
@@ -181,31 +191,13 @@ uint32_t least_open(const float* scores, size_t size, const uint64_t* closed, si
   return place_of_open(scores, size, closed, lowest, k);
 }
 
-// The same for a row that is first moved: to = from + (plus[0] - minus[0]) + ...; kTerms of them where that
-// is known, so that their places stay in registers.
-template <size_t kTerms>
-inline uint32_t move_and_select(const float* from, const float* const* plus, const float* const* minus, size_t terms,
-                                float* to, size_t size, const uint64_t* closed, size_t k) {
-  const float *first_plus = kTerms > 0 ? plus[0] : nullptr, *first_minus = kTerms > 0 ? minus[0] : nullptr;
-  const float *next_plus = kTerms > 1 ? plus[1] : nullptr, *next_minus = kTerms > 1 ? minus[1] : nullptr;
+// The same for a row that is first moved: to = from + (plus - minus).
+uint32_t moved_least_open(const float* from, const float* plus, const float* minus, float* to, size_t size,
+                          const uint64_t* closed, size_t k) {
   const float lowest = least_of_open(size, closed, [&](size_t at) __attribute__((always_inline)) {
-    auto score = Lanes::load(from + at);
-    if constexpr (kTerms > 0)
-      score = Lanes::add(score, Lanes::sub(Lanes::load(first_plus + at), Lanes::load(first_minus + at)));
-    if constexpr (kTerms > 1)
-      score = Lanes::add(score, Lanes::sub(Lanes::load(next_plus + at), Lanes::load(next_minus + at)));
-    for (size_t term = kTerms; term < terms; ++term) {
-      score = Lanes::add(score, Lanes::sub(Lanes::load(plus[term] + at), Lanes::load(minus[term] + at)));
-    }
+    const auto score = Lanes::add(Lanes::load(from + at), Lanes::sub(Lanes::load(plus + at), Lanes::load(minus + at)));
     Lanes::store(to + at, score);
     return score;
   });
   return place_of_open(to, size, closed, lowest, k);
-}
-
-uint32_t moved_least_open(const float* from, const float* const* plus, const float* const* minus, size_t terms,
-                          float* to, size_t size, const uint64_t* closed, size_t k) {
-  if (terms == 1) return move_and_select<1>(from, plus, minus, 1, to, size, closed, k);
-  if (terms == 2) return move_and_select<2>(from, plus, minus, 2, to, size, closed, k);
-  return move_and_select<0>(from, plus, minus, terms, to, size, closed, k);
 }
