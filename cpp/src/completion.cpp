@@ -2,94 +2,49 @@
 
 #include <algorithm>
 #include <atomic>
-#include <limits>
+#include <iterator>
+#include <numeric>
+#include <stdexcept>
 
 namespace puresid {
 namespace {
 
-constexpr std::size_t kSlotsPerChunk = 1U << 16U;
 constexpr std::size_t kScoreBytes = std::size_t{4} << 20U;
 constexpr std::size_t kWalkRows = 16;                         // walked together by one thread
+constexpr std::size_t kMostWalks = 1024;                      // of a batch
 constexpr std::size_t kMostItems = 4096;                      // of a batch, equal ones included
 constexpr std::size_t kRefusalBytes = std::size_t{1} << 16U;  // of one level, for each thread
-constexpr std::size_t kFewPrefixes = std::size_t{1} << 12U;   // of one depth: an array of them is no matter
+constexpr const char* kNothingFree = "completion met a prefix without a free SID";
 
 }  // namespace
 
-Occupancy::Occupancy(const SidLayout& layout, const SidOwners& owners, const Settled& settled, std::size_t max_sids,
-                     const Execution& execution)
-    : layout_(layout) {
-  // A prefix is counted once a child of it is exhausted, and those are at most max_sids / room.
-  std::uint64_t room = 1;
-  std::vector<std::size_t> most(layout.levels());
-  for (std::size_t depth = layout.levels(); depth-- > 0;) {
-    most[depth] = static_cast<std::size_t>(max_sids / room);
-    room = saturating_multiply(room, layout.size(depth));
-  }
-  unsigned shift = 0, bits = 0;
-  for (std::size_t level = 0; level < layout.levels(); ++level) shift += layout.bits(level);
-  for (std::size_t depth = 0; depth < layout.levels(); ++depth) {
-    const bool few = bits < 32 && std::uint64_t{1} << bits <= std::max(kFewPrefixes, 4 * most[depth]);
-    depths_.push_back(
-        {KeyTable(few ? 0 : most[depth]), few ? Pages<Count>(std::size_t{1} << bits) : Pages<Count>(), shift});
-    bits += layout.bits(depth);
-    shift -= layout.bits(depth);
-  }
-  if (settled.kept()) {
-    settled.for_each_prefix([&](SidKey prefix, std::size_t count) {
-      add_children(prefix, layout.levels() - 1, static_cast<std::uint32_t>(count));
-    });
-    return;
-  }
-  const std::size_t slots = owners.slots(), chunks = (slots + kSlotsPerChunk - 1) / kSlotsPerChunk;
-  parallel_for(execution, "occupancy", chunks, slots, [&](std::size_t chunk, Worker& worker) {
-    const std::size_t first = chunk * kSlotsPerChunk, last = std::min(first + kSlotsPerChunk, slots);
-    owners.for_each(first, last, [&](SidKey key) { add(key); });
-    worker.advance(last - first);
-  });
-}
-
-Occupancy::Count& Occupancy::at(SidKey key, std::size_t depth) {
-  Depth& here = depths_[depth];
-  if (here.array.data() == nullptr) return here.table.at(layout_.prefix(key, depth));
-  return here.array[here.shift == 64 ? 0 : key >> here.shift];
-}
-
-// `count` more children of the prefix of `depth` tokens are exhausted; and it itself, with all of them.
-void Occupancy::add_children(SidKey key, std::size_t depth, std::uint32_t count) {
-  for (;; --depth, count = 1) {
-    const std::uint32_t before = at(key, depth).fetch_add(count, std::memory_order_relaxed);
-    if (depth == 0 || before + count != layout_.size(depth)) return;
-  }
-}
-
-void Occupancy::add(SidKey key) { add_children(key, layout_.levels() - 1, 1); }
-
-bool Occupancy::exhausted(SidKey key, std::size_t depth) const {
-  const Depth& here = depths_[depth];
-  const Count* children = here.array.data() == nullptr ? here.table.find(layout_.prefix(key, depth))
-                                                       : &here.array[key >> here.shift];  // depth > 0: less than 64
-  return children != nullptr && children->load(std::memory_order_relaxed) == layout_.size(depth);
-}
-
 // What a thread needs to walk a block of items.
 struct Completion::Scratch {
-  explicit Scratch(const PackedCodebooks& codebooks)
+  Scratch(const PackedCodebooks& codebooks, const NearestSearch& pruned)
       : residuals(kWalkRows * codebooks.dim()),
         room(kWalkRows * codebooks.dim()),
-        gathered(kWalkRows * codebooks.dim()) {
-    std::size_t padded = 0;
+        gathered(kWalkRows * codebooks.dim()),
+        search(pruned) {
+    std::size_t padded = 0, words = 0;
     for (std::size_t level = 0; level + 1 < codebooks.levels(); ++level) {
       refusals.emplace_back(codebooks[level].size(), kRefusalBytes);
       padded = std::max(padded, codebooks[level].padded_size());
+      words = std::max(words, refusals.back().words());
     }
     scores = AlignedBuffer<float>(kWalkRows * padded);
+    last_scores = AlignedBuffer<float>(kWalkRows * codebooks[codebooks.levels() - 1].padded_size());
+    closed.resize(kWalkRows * words);
   }
   std::vector<Refusals> refusals;  // by level, but for the last, whose tokens settle() chooses
-  AlignedBuffer<float> residuals, room, gathered, scores;
+  AlignedBuffer<float> residuals, room, gathered, scores, last_scores;
+  NearestSearch::Scratch search;
+  std::vector<std::uint64_t> closed;
   std::size_t items[kWalkRows];
   SidKey prefixes[kWalkRows];
   bool greedy[kWalkRows];  // still on the path of the item's nearest SID
+  // Of the rows whose token of a level is to be chosen: their paths before it, and the tokens.
+  SidKey paths[kWalkRows];
+  Token chosen[kWalkRows];
 };
 
 Completion::Completion(const PackedCodebooks& codebooks, const Vectors& vectors, const std::vector<Row>& items,
@@ -103,15 +58,23 @@ Completion::Completion(const PackedCodebooks& codebooks, const Vectors& vectors,
       execution_(execution),
       occupancy_(codebooks.layout(), owners, settled, max_sids, execution),
       leaves_(codebooks[codebooks.levels() - 1].size(), kScoreBytes, &settled),
+      search_(codebooks.levels_alike(), items.size()),
+      last_is_pruned_(leaves_.keeps_all() && search_.is_pruned(codebooks.levels() - 1)),
       choices_(items.size()) {
-  const std::size_t padded = codebooks[codebooks.levels() - 1].padded_size();
-  most_walks_ = std::clamp<std::size_t>(kScoreBytes / (padded * sizeof(float)), kWalkRows, 1024);
+  const PackedCodebook& last = codebooks[codebooks.levels() - 1];
+  const std::size_t row = last_is_pruned_ ? last.dim() : last.padded_size();
+  most_walks_ = std::clamp<std::size_t>(kScoreBytes / (row * sizeof(float)), kWalkRows, kMostWalks);
   walkers_.reserve(most_walks_);
+  numbers_.resize(most_walks_);
+  std::iota(numbers_.begin(), numbers_.end(), std::size_t{0});
   prefixes_.resize(most_walks_);
   guesses_.resize(most_walks_);
   walks_.reserve(kMostItems);
-  scores_ = AlignedBuffer<float>(most_walks_ * padded);
+  last_rows_ = AlignedBuffer<float>(most_walks_ * row);
+  if (last_is_pruned_) shared_scores_ = AlignedBuffer<float>(last.padded_size());
+  for (int thread = 0; thread < std::max(1, execution.threads); ++thread) scratches_.emplace_back(codebooks, search_);
 }
+Completion::~Completion() = default;
 
 // Whether the token of `level` in `key` leads to no free SID, as far as that is not in leaves_.
 bool Completion::exhausted(SidKey key, std::size_t level) const {
@@ -119,24 +82,58 @@ bool Completion::exhausted(SidKey key, std::size_t level) const {
   return !leaves_.keeps_all() && !owners_.is_free(key);
 }
 
+// Learns which tokens of `level` below a prefix lead to no free SID.
+void Completion::look_up(SidKey prefix, std::size_t level, Refusals::Leaves known) const {
+  for (std::size_t token = 0; token < codebooks_[level].size(); ++token) {
+    const auto number = static_cast<Token>(token);
+    if (exhausted(prefix | codebooks_.layout().place(number, level), level)) known.refuse(number);
+  }
+}
+
 // The token of the lowest score that leads to a free SID. Looks all tokens up once it has met a few
 // that do not: from then on only those exhausted since are met.
 Token Completion::choose(SidKey prefix, std::size_t level, const float* scores, Refusals& refusals) const {
   constexpr int kMetBeforeLookUp = 4;
-  const SidLayout& layout = codebooks_.layout();
-  const std::size_t size = codebooks_[level].size();
   Refusals::Leaves known = refusals.below(prefix);
   for (int met = 0;; ++met) {
-    const Token token = codebooks_[level].least_open(scores, known.words(), size);
-    if (token == PackedCodebook::kNone) throw std::logic_error("completion met a prefix without a free SID");
-    if (!exhausted(prefix | layout.place(token, level), level)) return token;
+    const Token token = codebooks_[level].least_open(scores, known.words(), codebooks_[level].size());
+    if (token == PackedCodebook::kNone) throw std::logic_error(kNothingFree);
+    if (!exhausted(prefix | codebooks_.layout().place(token, level), level)) return token;
     known.refuse(token);
-    if (met != kMetBeforeLookUp) continue;
-    for (std::size_t other = 0; other < size; ++other) {
-      if (exhausted(prefix | layout.place(static_cast<Token>(other), level), level)) {
-        known.refuse(static_cast<Token>(other));
+    if (met == kMetBeforeLookUp) look_up(prefix, level, known);
+  }
+}
+
+// The same for the rows gathered, by int8 products: those whose token leads to no free SID choose again together.
+void Completion::choose_pruned(Scratch& scratch, std::size_t level, std::size_t n_rows) const {
+  const std::size_t dim = codebooks_[level].dim(), words = scratch.refusals[level].words();
+  const std::uint64_t* closed[kWalkRows];
+  std::size_t rows[kWalkRows];
+  std::iota(rows, rows + n_rows, std::size_t{0});
+  while (n_rows > 0) {
+    for (std::size_t k = 0; k < n_rows; ++k) {
+      Refusals::Leaves known = scratch.refusals[level].below(scratch.paths[rows[k]]);
+      if (std::all_of(known.words(), known.words() + words, [](std::uint64_t word) { return word == 0; })) {
+        look_up(scratch.paths[rows[k]], level, known);
       }
+      std::uint64_t* copy = scratch.closed.data() + k * words;  // what is known may be forgotten for the next row
+      closed[k] = std::copy_n(known.words(), words, copy) - words;
     }
+    Token found[kWalkRows];
+    search_.nearest_open(level, scratch.gathered.data(), n_rows, closed, found, scratch.search);
+    std::size_t left = 0;
+    for (std::size_t k = 0; k < n_rows; ++k) {
+      if (found[k] == PackedCodebook::kNone) throw std::logic_error(kNothingFree);
+      const SidKey path = scratch.paths[rows[k]];
+      if (!exhausted(path | codebooks_.layout().place(found[k], level), level)) {
+        scratch.chosen[rows[k]] = found[k];
+        continue;
+      }
+      look_up(path, level, scratch.refusals[level].below(path));
+      std::copy_n(scratch.gathered.data() + k * dim, dim, scratch.gathered.data() + left * dim);
+      rows[left++] = rows[k];
+    }
+    n_rows = left;
   }
 }
 
@@ -146,47 +143,89 @@ void Completion::walk_level(Scratch& scratch, std::size_t level, std::size_t n_r
   const SidLayout& layout = codebooks_.layout();
   const float* seen = codebooks_.seen(level, scratch.residuals.data(), n_rows, scratch.room.data());
   Token tokens[kWalkRows];
-  SidKey paths[kWalkRows];
   std::size_t undecided[kWalkRows], n_undecided = 0;
   for (std::size_t row = 0; row < n_rows; ++row) {
     tokens[row] = layout.token(nearest_[scratch.items[row]], level);
     if (scratch.greedy[row] && !exhausted(scratch.prefixes[row] | layout.place(tokens[row], level), level)) continue;
     scratch.greedy[row] = false;
     std::copy_n(seen + row * dim, dim, scratch.gathered.data() + n_undecided * dim);
-    paths[n_undecided] = scratch.prefixes[row];
+    scratch.paths[n_undecided] = scratch.prefixes[row];
     undecided[n_undecided++] = row;
   }
-  if (n_undecided > 0) codebooks_.scores(level, scratch.gathered.data(), paths, n_undecided, scratch.scores.data());
-  for (std::size_t i = 0; i < n_undecided; ++i) {
-    const std::size_t row = undecided[i];
-    tokens[row] = choose(scratch.prefixes[row], level, scratch.scores.data() + i * padded, scratch.refusals[level]);
+  if (search_.is_pruned(level)) {
+    choose_pruned(scratch, level, n_undecided);
+  } else if (n_undecided > 0) {
+    codebooks_.scores(level, scratch.gathered.data(), scratch.paths, n_undecided, scratch.scores.data());
+    for (std::size_t i = 0; i < n_undecided; ++i) {
+      const float* scores = scratch.scores.data() + i * padded;
+      scratch.chosen[i] = choose(scratch.paths[i], level, scores, scratch.refusals[level]);
+    }
   }
+  for (std::size_t i = 0; i < n_undecided; ++i) tokens[undecided[i]] = scratch.chosen[i];
   for (std::size_t row = 0; row < n_rows; ++row) {
     scratch.prefixes[row] |= layout.place(tokens[row], level);
     codebooks_.leave(level, scratch.residuals.data() + row * codebooks_.dim(), scratch.prefixes[row]);
   }
 }
 
-// Makes the walks [begin, end) of the batch, down to the scores of the last level.
-void Completion::walk(Scratch& scratch, std::size_t begin, std::size_t end) {
-  const std::size_t dim = codebooks_.dim(), last = codebooks_.levels() - 1, n_rows = end - begin;
+// What settle() needs of the last level.
+void Completion::end_walks(Scratch& scratch, std::span<const std::size_t> walks) {
+  const std::size_t last = codebooks_.levels() - 1, n_rows = walks.size();
+  const PackedCodebook& codebook = codebooks_[last];
+  const std::size_t row_size = last_is_pruned_ ? codebook.dim() : codebook.padded_size();
+  const float* rows = codebooks_.seen(last, scratch.residuals.data(), n_rows, scratch.room.data());
+  const std::uint64_t* closed[kWalkRows];
+  Token guesses[kWalkRows];
+  for (std::size_t row = 0; row < n_rows; ++row)
+    closed[row] = leaves_.keeps_all() ? leaves_.below(scratch.prefixes[row]).words() : nullptr;
+  if (last_is_pruned_) {
+    search_.nearest_open(last, rows, n_rows, closed, guesses, scratch.search);
+  } else {
+    codebooks_.scores(last, rows, scratch.prefixes, n_rows, scratch.last_scores.data());
+    rows = scratch.last_scores.data();
+  }
   for (std::size_t row = 0; row < n_rows; ++row) {
-    scratch.items[row] = walkers_[begin + row];
+    const float* from = rows + row * row_size;
+    std::copy_n(from, row_size, last_rows_.data() + walks[row] * row_size);
+    prefixes_[walks[row]] = scratch.prefixes[row];
+    if (last_is_pruned_) {
+      guesses_[walks[row]] = guesses[row];
+    } else if (leaves_.keeps_all()) {
+      guesses_[walks[row]] = codebook.least_open(from, closed[row], codebook.size());
+    }
+  }
+}
+
+// Makes walks of the batch, down to the last level.
+void Completion::walk(Scratch& scratch, std::span<const std::size_t> walks) {
+  const std::size_t dim = codebooks_.dim();
+  for (std::size_t row = 0; row < walks.size(); ++row) {
+    scratch.items[row] = walkers_[walks[row]];
     scratch.prefixes[row] = 0;
     scratch.greedy[row] = true;
     vectors_.copy(items_[scratch.items[row]], scratch.residuals.data() + row * dim);
   }
-  for (std::size_t level = 0; level < last; ++level) walk_level(scratch, level, n_rows);
-  const float* seen = codebooks_.seen(last, scratch.residuals.data(), n_rows, scratch.room.data());
-  const std::size_t padded = codebooks_[last].padded_size(), size = codebooks_[last].size();
-  float* scores = scores_.data() + begin * padded;
-  codebooks_.scores(last, seen, scratch.prefixes, n_rows, scores);
-  std::copy_n(scratch.prefixes, n_rows, prefixes_.data() + begin);
-  if (!leaves_.keeps_all()) return;
-  for (std::size_t row = 0; row < n_rows; ++row) {
-    const Refusals::Leaves leaves = leaves_.below(scratch.prefixes[row]);
-    guesses_[begin + row] = codebooks_[last].least_open(scores + row * padded, leaves.words(), size);
+  for (std::size_t level = 0; level + 1 < codebooks_.levels(); ++level) walk_level(scratch, level, walks.size());
+  end_walks(scratch, walks);
+}
+
+void Completion::make_walks(std::span<const std::size_t> walks) {
+  std::size_t operations = 0;
+  for (std::size_t level = 0; level < codebooks_.levels(); ++level) {
+    operations += 2 * codebooks_[level].size() * codebooks_[level].dim();
   }
+  Execution quiet = execution_;
+  quiet.progress = nullptr;
+  quiet.threads = threads_for(execution_, walks.size() * operations);
+  std::atomic<std::size_t> next_scratch{0};
+  shared_walk_ = kNoWalk;
+  parallel_for(
+      quiet, "completion", (walks.size() + kWalkRows - 1) / kWalkRows, walks.size(),
+      [&] { return &scratches_[next_scratch.fetch_add(1)]; },
+      [&](Scratch* scratch, std::size_t chunk, Worker&) {
+        const std::size_t first = chunk * kWalkRows;
+        walk(*scratch, walks.subspan(first, std::min(kWalkRows, walks.size() - first)));
+      });
 }
 
 // Makes up the batch that starts with item `first`: at most `most` walks, one for each run of equal vectors.
@@ -203,47 +242,60 @@ void Completion::gather(std::size_t first, std::size_t most) {
   }
 }
 
-// Gives the items of the batch their SIDs in rank order, up to the first whose prefix has been
-// exhausted since it was chosen. Returns how many.
+// The nearest free leaf below the prefix of a walk, which many items may share.
+Token Completion::choose_leaf(std::size_t walk, bool shared) {
+  const std::size_t last = codebooks_.levels() - 1;
+  const PackedCodebook& codebook = codebooks_[last];
+  const SidKey prefix = prefixes_[walk];
+  const Refusals::Leaves leaves = leaves_.below(prefix);
+  if (leaves_.keeps_all() && !leaves.refused(guesses_[walk])) return guesses_[walk];
+  if (!last_is_pruned_) return choose(prefix, last, last_rows_.data() + walk * codebook.padded_size(), leaves_);
+  const float* row = last_rows_.data() + walk * codebook.dim();
+  if (!shared) {
+    const std::uint64_t* closed = leaves.words();
+    Token token = PackedCodebook::kNone;
+    search_.nearest_open(last, row, 1, &closed, &token, scratches_[0].search);
+    return token;
+  }
+  if (shared_walk_ != walk) codebook.scores(row, 1, shared_scores_.data());
+  shared_walk_ = walk;
+  return codebook.least_open(shared_scores_.data(), leaves.words(), codebook.size());
+}
+
+// Gives the items of the batch their SIDs in rank order, up to where too many of them would have to walk again. Returns
+// how many.
 std::size_t Completion::settle(std::size_t first) {
-  const std::size_t last = codebooks_.levels() - 1, padded = codebooks_[last].padded_size();
+  const std::size_t last = codebooks_.levels() - 1;
+  std::size_t walked_again = 0;
+  const auto no_longer = [&](std::size_t walk) { return last > 0 && occupancy_.exhausted(prefixes_[walk], last); };
   for (std::size_t i = 0; i < walks_.size(); ++i) {
-    const SidKey prefix = prefixes_[walks_[i]];
-    if (last > 0 && occupancy_.exhausted(prefix, last)) return i;
-    Token token = guesses_[walks_[i]];
-    if (!leaves_.keeps_all() || leaves_.below(prefix).refused(token)) {
-      token = choose(prefix, last, scores_.data() + walks_[i] * padded, leaves_);
+    const std::size_t walk = walks_[i];
+    if (no_longer(walk)) {
+      again_.clear();
+      std::copy_if(numbers_.begin() + static_cast<std::ptrdiff_t>(walk),
+                   numbers_.begin() + static_cast<std::ptrdiff_t>(walkers_.size()), std::back_inserter(again_),
+                   no_longer);
+      walked_again += again_.size();
+      if (walked_again > walkers_.size() / 2) return i;
+      make_walks(again_);
     }
-    const SidKey key = prefix | codebooks_.layout().place(token, last);
+    const bool shared = (i > 0 && walks_[i - 1] == walk) || (i + 1 < walks_.size() && walks_[i + 1] == walk);
+    const Token token = choose_leaf(walk, shared);
+    if (token == PackedCodebook::kNone) throw std::logic_error(kNothingFree);
+    const SidKey key = prefixes_[walk] | codebooks_.layout().place(token, last);
     choices_[first + i] = key;
     if (!leaves_.keeps_all()) owners_.settle(key);
     occupancy_.add(key);
-    leaves_.below(prefix).refuse(token);
+    leaves_.below(prefixes_[walk]).refuse(token);
   }
   return walks_.size();
 }
 
 void Completion::run() {
-  Execution quiet = execution_;
-  quiet.progress = nullptr;
-  std::vector<Scratch> scratches;  // kept from batch to batch, with what they have learnt
-  const int threads = std::max(1, execution_.threads);
-  for (int thread = 0; thread < threads; ++thread) scratches.emplace_back(codebooks_);
-  std::size_t operations_per_walk = 0;
-  for (std::size_t level = 0; level < codebooks_.levels(); ++level) {
-    operations_per_walk += 2 * codebooks_[level].size() * codebooks_[level].dim();
-  }
   std::size_t most = kWalkRows;
   for (std::size_t first = 0; first < items_.size();) {
     gather(first, most);
-    const std::size_t chunks = (walkers_.size() + kWalkRows - 1) / kWalkRows;
-    quiet.threads = threads_for(execution_, walkers_.size() * operations_per_walk);
-    std::atomic<std::size_t> next_scratch{0};
-    parallel_for(
-        quiet, "completion", chunks, walkers_.size(), [&] { return &scratches[next_scratch.fetch_add(1)]; },
-        [&](Scratch* scratch, std::size_t chunk, Worker&) {
-          walk(*scratch, chunk * kWalkRows, std::min((chunk + 1) * kWalkRows, walkers_.size()));
-        });
+    make_walks({numbers_.data(), walkers_.size()});
     const std::size_t settled = settle(first);
     first += settled;
     most = settled == walks_.size() ? std::min(2 * most, most_walks_)

@@ -33,7 +33,7 @@ class NearestStage {
         first_row_(first_row),
         largest_(codebooks.largest_value()),
         packed_(packed),
-        search_(levels_of(packed), vectors.rows()),
+        search_(packed.levels_alike(), vectors.rows()),
         ranks_(ranks),
         rows_by_rank_(rows_by_rank),
         owners_(owners),
@@ -93,14 +93,6 @@ class NearestStage {
   }
 
  private:
-  // Of a tree only the first level has one codebook for all rows.
-  static std::vector<const PackedCodebook*> levels_of(const PackedCodebooks& packed) {
-    std::vector<const PackedCodebook*> levels = {&packed[0]};
-    if (!packed.space().one_codebook_a_level()) return levels;
-    for (std::size_t level = 1; level < packed.levels(); ++level) levels.push_back(&packed[level]);
-    return levels;
-  }
-
   void choose_tokens(Scratch& scratch, std::size_t level, std::size_t n_rows) const {
     const float* seen = packed_.seen(level, scratch.residuals.data(), n_rows, scratch.room.data(), scratch.lengths);
     if (level == 0 || packed_.space().one_codebook_a_level()) {

@@ -54,9 +54,25 @@ class Guard {
 
 struct NearestSearch::Scratch::State {
   explicit State(std::size_t dim, std::size_t n_levels) : pruned(dim), guards(n_levels) {}
+
+  // The nearest, or nearest open, codewords by the float32 kernel.
+  void find(const PackedCodebook& codebook, const float* rows, std::size_t n_rows, const std::uint64_t* const* closed,
+            Token* tokens) {
+    if (closed == nullptr) {
+      codebook.nearest(rows, n_rows, tokens);
+      return;
+    }
+    const std::size_t padded = codebook.padded_size();
+    if (scores.size() < n_rows * padded) scores = AlignedBuffer<float>(n_rows * padded);
+    codebook.scores(rows, n_rows, scores.data());
+    for (std::size_t i = 0; i < n_rows; ++i) {
+      tokens[i] = codebook.least_open(scores.data() + i * padded, closed[i], codebook.size());
+    }
+  }
+
   PrunedScratch pruned;
-  std::vector<Guard> guards;       // by level
-  AlignedBuffer<float> undecided;  // rows, once there are any
+  std::vector<Guard> guards;               // by level
+  AlignedBuffer<float> undecided, scores;  // rows, and what they score, once there are any
 };
 
 NearestSearch::Scratch::Scratch(const NearestSearch& search) {
@@ -85,25 +101,41 @@ NearestSearch::~NearestSearch() = default;
 
 void NearestSearch::nearest(std::size_t level, const float* rows, std::size_t n_rows, Token* tokens,
                             Scratch& scratch) const {
+  if (pruned_[level] == nullptr) {
+    levels_[level]->nearest(rows, n_rows, tokens);
+  } else {
+    search(level, rows, n_rows, nullptr, tokens, scratch);
+  }
+}
+
+void NearestSearch::nearest_open(std::size_t level, const float* rows, std::size_t n_rows,
+                                 const std::uint64_t* const* closed, Token* tokens, Scratch& scratch) const {
+  search(level, rows, n_rows, closed, tokens, scratch);
+}
+
+void NearestSearch::search(std::size_t level, const float* rows, std::size_t n_rows, const std::uint64_t* const* closed,
+                           Token* tokens, Scratch& scratch) const {
   const PackedCodebook& codebook = *levels_[level];
-  if (pruned_[level] == nullptr || scratch.state_->guards[level].passes()) {
-    codebook.nearest(rows, n_rows, tokens);
+  Scratch::State& state = *scratch.state_;
+  if (state.guards[level].passes()) {
+    state.find(codebook, rows, n_rows, closed, tokens);
     return;
   }
-  Scratch::State& state = *scratch.state_;
-  const PrunedWork work = pruned_[level]->nearest(rows, n_rows, state.pruned, tokens);
+  const PrunedWork work = pruned_[level]->nearest(rows, n_rows, state.pruned, tokens, closed);
   state.guards[level].note(work, n_rows, codebook);
   if (work.undecided == 0) return;
   const std::size_t dim = codebook.dim();
   if (state.undecided.size() < kMaxBlockRows * dim) state.undecided = AlignedBuffer<float>(kMaxBlockRows * dim);
   std::size_t places[kMaxBlockRows], n_left = 0;
+  const std::uint64_t* closed_left[kMaxBlockRows];
   for (std::size_t i = 0; i < n_rows; ++i) {
     if (tokens[i] != PackedCodebook::kNone) continue;
     std::copy_n(rows + i * dim, dim, state.undecided.data() + n_left * dim);
+    closed_left[n_left] = closed == nullptr ? nullptr : closed[i];
     places[n_left++] = i;
   }
   Token found[kMaxBlockRows];
-  codebook.nearest(state.undecided.data(), n_left, found);
+  state.find(codebook, state.undecided.data(), n_left, closed == nullptr ? nullptr : closed_left, found);
   for (std::size_t k = 0; k < n_left; ++k) tokens[places[k]] = found[k];
 }
 

@@ -52,6 +52,13 @@ void PackedCodebooks::scale(float* row, float* to, float* length) const {
   if (length != nullptr) *length *= divisor;
 }
 
+std::vector<const PackedCodebook*> PackedCodebooks::levels_alike() const {
+  std::vector<const PackedCodebook*> alike;
+  const std::size_t count = space().one_codebook_a_level() ? levels() : 1;
+  for (std::size_t level = 0; level < count; ++level) alike.push_back(&(*this)[level]);
+  return alike;
+}
+
 void PackedCodebooks::nearest(std::size_t level, const float* seen, const SidKey* paths, std::size_t n_rows,
                               Token* tokens) const {
   if (level == 0 || space().one_codebook_a_level()) {

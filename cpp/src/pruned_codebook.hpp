@@ -56,7 +56,9 @@ class PrunedCodebook {
                  std::optional<Choice> choice = {});
 
   // tokens[i] = the nearest codeword of row i, or simd::kNoToken where it is undecided. At most kBlockRows rows.
-  PrunedWork nearest(const float* rows, std::size_t n_rows, PrunedScratch& scratch, Token* tokens) const;
+  // Where `closed` is given, of those whose bits in closed[i] (one per token, whole words) are not set.
+  PrunedWork nearest(const float* rows, std::size_t n_rows, PrunedScratch& scratch, Token* tokens,
+                     const std::uint64_t* const* closed = nullptr) const;
 
   // The greatest difference between S_j and its bound from the middle, and between a score in any order and S_j,
   // that rounding may account for: what the tests hold them to.

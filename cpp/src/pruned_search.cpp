@@ -54,14 +54,15 @@ float PrunedCodebook::score_slack(float row_norm, Token token) const {
 class PrunedBlock {
  public:
   PrunedBlock(const PrunedCodebook& codebook, const float* rows, std::size_t n_rows, PrunedScratch& scratch,
-              Token* tokens)
+              Token* tokens, const std::uint64_t* const* closed)
       : codebook_(codebook),
         panels_(codebook.panels()),
         kernels_(codebook.kernels()),
         values_(rows),
         n_rows_(n_rows),
         scratch_(scratch),
-        tokens_(tokens) {}
+        tokens_(tokens),
+        closed_(closed) {}
 
   PrunedWork run() {
     begin();
@@ -101,8 +102,14 @@ class PrunedBlock {
     std::uint32_t places[simd::kBoundRows];
     float limits[simd::kBoundRows];
     BatchBits kept[simd::kBoundRows] = {};
+    bool any_open[simd::kBoundRows];
+    for (std::size_t k = 0; k < n_rows; ++k) {
+      any_open[k] = closed_ == nullptr || close(i + k, first, count, bounds + k * simd::kPrunedBatch);
+    }
     kernels_.least(bounds, n_rows, count, places);
     for (std::size_t k = 0; k < n_rows; ++k) {
+      limits[k] = -kInfinity;
+      if (!any_open[k]) continue;
       lower_limit(i + k, first + places[k], bounds[k * simd::kPrunedBatch + places[k]]);
       limits[k] = scratch_.rows_[i + k].limit;
     }
@@ -110,6 +117,16 @@ class PrunedBlock {
     for (std::size_t k = 0; k < n_rows; ++k) {
       if (!scratch_.rows_[i + k].given_up) keep(i + k, first, kept[k], bounds + k * simd::kPrunedBatch);
     }
+  }
+
+  // Takes the closed tokens of a batch out of the running; false where no other is there.
+  [[nodiscard]] bool close(std::size_t i, std::size_t first, std::size_t count, float* bounds) const {
+    const std::uint64_t* closed = closed_[i] + first / 64;
+    kernels_.close(bounds, count, closed);
+    const std::size_t size = std::min(count, panels_.size - first);
+    std::size_t word = 0;
+    while (word < size / 64 && closed[word] == ~std::uint64_t{0}) ++word;
+    return word < size / 64 || (size % 64 != 0 && std::countr_one(closed[word]) < static_cast<int>(size % 64));
   }
 
   [[nodiscard]] const float* values(std::size_t i) const { return values_ + i * panels_.frame.dim; }
@@ -240,6 +257,7 @@ class PrunedBlock {
   std::size_t n_rows_;
   PrunedScratch& scratch_;
   Token* tokens_;
+  const std::uint64_t* const* closed_;
   PrunedWork work_;
   std::uint32_t doubted_rows_[simd::kExactPairs] = {};
   Token doubted_tokens_[simd::kExactPairs] = {};
@@ -247,8 +265,9 @@ class PrunedBlock {
   float best_[simd::kBlockRows] = {};
 };
 
-PrunedWork PrunedCodebook::nearest(const float* rows, std::size_t n_rows, PrunedScratch& scratch, Token* tokens) const {
-  return PrunedBlock(*this, rows, n_rows, scratch, tokens).run();
+PrunedWork PrunedCodebook::nearest(const float* rows, std::size_t n_rows, PrunedScratch& scratch, Token* tokens,
+                                   const std::uint64_t* const* closed) const {
+  return PrunedBlock(*this, rows, n_rows, scratch, tokens, closed).run();
 }
 
 }  // namespace puresid

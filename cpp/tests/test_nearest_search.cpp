@@ -14,12 +14,58 @@ using testing::clustered;
 
 constexpr std::size_t kManyRows = 1U << 20U;  // to announce: no packing is too dear
 
+// A bit per token of each row: few closed or all but few, the nearest always, in some rows all.
+std::vector<std::vector<std::uint64_t>> closings(const Case& c, const std::vector<Token>& nearest) {
+  testing::Random random(c.size);
+  std::vector<std::vector<std::uint64_t>> rows(c.n_rows, std::vector<std::uint64_t>((c.size + 63) / 64));
+  for (std::size_t i = 0; i < c.n_rows; ++i) {
+    const std::size_t one_in = i % 3 == 0 ? 10 : i % 3 == 1 ? 2 : 1;
+    for (std::size_t token = 0; token < c.size; ++token) {
+      if (token == nearest[i] || random.one_in(one_in)) rows[i][token / 64] |= std::uint64_t{1} << token % 64;
+    }
+    const std::size_t spared = random.between(0, c.size - 1);
+    if (i % 5 != 2) rows[i][spared / 64] &= ~(std::uint64_t{1} << spared % 64);
+  }
+  return rows;
+}
+
+// The twin's nearest among the tokens that are not closed.
+void check_open(const Case& c, const std::vector<Token>& nearest, const std::vector<float>& scores) {
+  const auto closed = closings(c, nearest);
+  std::vector<Token> expected(c.n_rows, PackedCodebook::kNone);
+  std::vector<const std::uint64_t*> words;
+  for (std::size_t i = 0; i < c.n_rows; ++i) {
+    words.push_back(closed[i].data());
+    float least = INFINITY;
+    for (std::size_t token = 0; token < c.size; ++token) {
+      const float score = scores[i * c.size + token];
+      if ((closed[i][token / 64] >> token % 64 & 1) != 0 || !(score < least)) continue;
+      least = score;
+      expected[i] = static_cast<Token>(token);
+    }
+  }
+  for (const Simd simd : available_simd()) {
+    const PackedCodebook packed(c.codebook(), simd);
+    const NearestSearch search({&packed}, kManyRows);
+    if (!search.is_pruned(0)) continue;
+    NearestSearch::Scratch scratch(search);
+    std::vector<Token> tokens(c.n_rows);
+    for (std::size_t first = 0, step = 1; first < c.n_rows; first += step, step = step % kMaxBlockRows + 5) {
+      step = std::min({step, c.n_rows - first, kMaxBlockRows});
+      search.nearest_open(0, c.rows.data() + first * c.dim, step, words.data() + first, tokens.data() + first, scratch);
+    }
+    CHECK(tokens == expected);
+  }
+}
+
 // Every instruction set, in blocks of several lengths.
 void check(const Case& c, const std::string& name) {
   CAPTURE(name);
   CAPTURE(c.size);
   CAPTURE(c.dim);
-  const std::vector<Token> expected = c.expected();
+  std::vector<float> scores;
+  const std::vector<Token> expected = c.expected(&scores);
+  check_open(c, expected, scores);
   for (const Simd simd : available_simd()) {
     CAPTURE(simd_name(simd));
     const PackedCodebook packed(c.codebook(), simd);

@@ -44,6 +44,30 @@ PrunedWork check_decided(const Case& c, const PrunedCodebook& codebook, const st
   return sum;
 }
 
+// Closes the nearest of each row, again and again: the tokens decided are the twin's next ones.
+void check_closed(const Case& c, const PrunedCodebook& codebook, const std::vector<float>& scores) {
+  const std::size_t n_rows = std::min(kMaxBlockRows, c.n_rows);
+  std::vector<std::uint64_t> closed(n_rows * ((c.size + 63) / 64));
+  std::vector<const std::uint64_t*> words;
+  for (std::size_t i = 0; i < n_rows; ++i) words.push_back(closed.data() + i * ((c.size + 63) / 64));
+  PrunedScratch scratch(c.dim);
+  std::size_t wrong = 0;
+  for (std::size_t round = 0; round < std::min<std::size_t>(c.size, 4); ++round) {
+    Token tokens[kMaxBlockRows];
+    static_cast<void>(codebook.nearest(c.rows.data(), n_rows, scratch, tokens, words.data()));
+    for (std::size_t i = 0; i < n_rows; ++i) {
+      std::size_t next = c.size;
+      for (std::size_t token = 0; token < c.size; ++token) {
+        if ((words[i][token / 64] >> token % 64 & 1) != 0) continue;
+        if (next == c.size || scores[i * c.size + token] < scores[i * c.size + next]) next = token;
+      }
+      wrong += tokens[i] != PackedCodebook::kNone && tokens[i] != next ? 1 : 0;
+      closed[i * ((c.size + 63) / 64) + next / 64] |= std::uint64_t{1} << next % 64;
+    }
+  }
+  CHECK(wrong == 0);
+}
+
 // How much of what rounding may account for is used at most: of a bound, and of a score in another order.
 struct Shares {
   double bound = 0, score = 0;
@@ -98,6 +122,7 @@ void check(const Case& c, const std::string& name) {
     for (const Choice& choice : kChoices) {
       const PrunedCodebook codebook = pruned(c, packed, choice);
       check_decided(c, codebook, expected);
+      check_closed(c, codebook, scores);
       const Shares used = shares(c, codebook, scores);
       CHECK(used.bound <= 1);
       CHECK(used.score <= 1);

@@ -43,10 +43,20 @@ class NearestSearch {
   // are residuals, C order, dim() apart, at most kMaxBlockRows.
   void nearest(std::size_t level, const float* rows, std::size_t n_rows, Token* tokens, Scratch& scratch) const;
 
+  // Likewise the nearest whose bit in closed[i] is not set, kNone where all are: one bit per token, whole words. Only
+  // for a level that is pruned.
+  void nearest_open(std::size_t level, const float* rows, std::size_t n_rows, const std::uint64_t* const* closed,
+                    Token* tokens, Scratch& scratch) const;
+
   // Whether rows of a level go through int8 products.
-  [[nodiscard]] bool is_pruned(std::size_t level) const noexcept { return pruned_[level] != nullptr; }
+  [[nodiscard]] bool is_pruned(std::size_t level) const noexcept {
+    return level < pruned_.size() && pruned_[level] != nullptr;
+  }
 
  private:
+  void search(std::size_t level, const float* rows, std::size_t n_rows, const std::uint64_t* const* closed,
+              Token* tokens, Scratch& scratch) const;
+
   std::vector<const PackedCodebook*> levels_;
   std::vector<std::unique_ptr<PrunedCodebook>> pruned_;  // null where pruning would not pay
 };

@@ -23,6 +23,8 @@ class PackedCodebooks {
   [[nodiscard]] const SidLayout& layout() const noexcept { return codebooks_->layout(); }
   // The codebook of a level. Of a tree one of them: all of a level have the same sizes.
   [[nodiscard]] const PackedCodebook& operator[](std::size_t level) const { return packed_[first_[level]]; }
+  // Those of the first levels, as many as have one codebook for all rows: of a tree that of the first.
+  [[nodiscard]] std::vector<const PackedCodebook*> levels_alike() const;
   // That below the tokens of `path`, of which those of the levels before count.
   [[nodiscard]] const PackedCodebook& at(std::size_t level, SidKey path) const {
     return space().one_codebook_a_level() ? packed_[first_[level]] : packed_[first_[level] + node(level, path)];

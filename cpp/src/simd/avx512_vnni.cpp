@@ -214,6 +214,13 @@ void bounds(const PrunedPanels& panels, const uint8_t* bytes, const Quantised* q
   for (size_t at = 0; at < count; at += kPrunedPanel) bound_tile<R>(panels, bytes, quantised, first + at, out + at);
 }
 
+void close(float* bounds, size_t count, const uint64_t* closed) {
+  const __m512 largest = _mm512_set1_ps(__FLT_MAX__);
+  for (size_t at = 0; at < count; at += kLanes) {
+    _mm512_mask_storeu_ps(bounds + at, static_cast<__mmask16>(closed[at / 64] >> at % 64), largest);
+  }
+}
+
 void least(const float* rows, size_t n_rows, size_t count, uint32_t* places) {
   for (size_t i = 0; i < n_rows; ++i, rows += kPrunedBatch) {
     __m512 even = _mm512_loadu_ps(rows), odd = _mm512_loadu_ps(rows + kLanes);
@@ -307,7 +314,7 @@ void exact_scores(const PrunedPanels& panels, const float* rows, size_t stride, 
   _mm512_storeu_ps(out, sums);
 }
 
-constexpr PrunedKernels kKernels{quantise, bounds<>, least, not_above, rough_scores, exact_scores};
+constexpr PrunedKernels kKernels{quantise, bounds<>, close, least, not_above, rough_scores, exact_scores};
 
 }  // namespace
 

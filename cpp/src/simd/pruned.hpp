@@ -83,6 +83,9 @@ struct PrunedKernels {
   // `count` is a multiple of kPrunedPanel, here and below, and at most kPrunedBatch.
   void (*bounds)(const PrunedPanels&, const uint8_t* bytes, const Quantised* quantised, size_t n_rows, size_t first,
                  size_t count, float* out);
+  // Makes the bounds of one row whose bits in `closed` are set (one per token, from the first of `bounds`) the largest
+  // float.
+  void (*close)(float* bounds, size_t count, const uint64_t* closed);
   // places[i] = where the least bound of row i is, from 0 to count - 1; one of them if several are.
   void (*least)(const float* bounds, size_t n_rows, size_t count, uint32_t* places);
   // The bits of the bounds of row i that are not above limits[i], at chosen + i * kPrunedBatch / 64.
