@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
+#include <iterator>
 #include <numeric>
 #include <string>
 
@@ -75,7 +76,8 @@ class Assigner::Run {
         max_sids_(rows + options.taken.rows()),
         owners_(owners_beside_taken(rows, codebooks.layout(), options, execution, n_taken_)),
         order_(options.priority, execution),
-        packed_(codebooks, execution.simd) {
+        packed_(codebooks, execution.simd),
+        shortlists_(codebooks.layout(), noted_tiers(), rows) {
     const bool all_wait = options.method == Method::optimal;
     std::fill(result.stages.begin(), result.stages.end(), static_cast<std::int8_t>(all_wait ? -1 : 0));
     if (options.method != Method::suffix) return;
@@ -98,7 +100,8 @@ class Assigner::Run {
     }
     const bool owned = options_.method != Method::suffix && options_.method != Method::optimal;
     SidOwners* owners = owned ? &owners_ : nullptr;
-    quantise_nearest(piece, added_, codebooks_, packed_, order_.ranks, order_.rows_by_rank, owners, here, result_);
+    quantise_nearest(piece, added_, codebooks_, packed_, order_.ranks, order_.rows_by_rank, owners,
+                     shortlists_.empty() ? nullptr : &shortlists_, here, result_);
     execution.last_asked = here.last_asked;
     added_ += piece.rows();
   }
@@ -126,7 +129,11 @@ class Assigner::Run {
       if (first_rank + left_.size() > SidOwners::kMostRanks) {
         throw std::invalid_argument("vectors has too many rows for this many tiers");
       }
-      const Tier tier{vectors, items(), nearest_, static_cast<Rank>(first_rank), options_.max_distortion};
+      Tier tier{vectors, items(), nearest_, static_cast<Rank>(first_rank), options_.max_distortion};
+      if (!shortlists_.empty() && goes_by_greedy_lists(widths)) {
+        tier.shortlists = &shortlists_;
+        tier.rows = &left_;
+      }
       if (options_.method == Method::beam) {
         serve<BeamSearch>(tier, products, widths, stage, settled, execution);
       } else if (options_.method == Method::ecm && !packed_.space().one_codebook_a_level()) {
@@ -145,6 +152,22 @@ class Assigner::Run {
 
  private:
   static constexpr std::size_t kLeftWidth = 16;
+
+  // Whether a tier's candidates are made up of the nearest tokens of each level of the greedy path.
+  [[nodiscard]] bool goes_by_greedy_lists(const Widths& widths) const {
+    if (!packed_.space().one_codebook_a_level()) return false;
+    const bool one_prefix = std::all_of(widths.begin(), widths.end() - 1, [](std::size_t width) { return width == 1; });
+    return options_.method == Method::ecm || (options_.method == Method::rrs && one_prefix);
+  }
+  // The tiers that are worth notes: of vectors whose scores cost more than these.
+  [[nodiscard]] std::vector<Widths> noted_tiers() const {
+    constexpr std::size_t kLeastDim = 128;
+    std::vector<Widths> noted;
+    if (packed_.dim() < kLeastDim) return noted;
+    std::copy_if(tiers_.begin(), tiers_.end(), std::back_inserter(noted),
+                 [&](const Widths& widths) { return goes_by_greedy_lists(widths); });
+    return noted;
+  }
 
   void complete(const Vectors& vectors, const Settled& settled, std::int8_t stage, const Execution& execution) {
     if (!options_.complete || left_.empty()) return;
@@ -331,6 +354,7 @@ class Assigner::Run {
   TakenSuffixes suffixes_;
   Order order_;
   PackedCodebooks packed_;
+  Shortlists shortlists_;
   Given given_ = Given::all;
   std::vector<Row> left_;     // items without a SID, in rank order: rows of the result
   std::vector<Row> compact_;  // Given::conflicts: the same items, as rows of the vectors given

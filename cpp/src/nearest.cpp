@@ -28,7 +28,8 @@ constexpr std::size_t kChunkRows = 16 * kMaxBlockRows;
 class NearestStage {
  public:
   NearestStage(const Vectors& vectors, std::size_t first_row, const Codebooks& codebooks, const PackedCodebooks& packed,
-               std::span<const Rank> ranks, std::span<const Row> rows_by_rank, SidOwners* owners, Assignment& result)
+               std::span<const Rank> ranks, std::span<const Row> rows_by_rank, SidOwners* owners,
+               Shortlists* shortlists, Assignment& result)
       : vectors_(vectors),
         first_row_(first_row),
         largest_(codebooks.largest_value()),
@@ -37,13 +38,15 @@ class NearestStage {
         ranks_(ranks),
         rows_by_rank_(rows_by_rank),
         owners_(owners),
+        shortlists_(shortlists),
         result_(result) {}
 
   struct Scratch {
     explicit Scratch(const NearestStage& stage)
         : residuals(kMaxBlockRows * stage.vectors_.cols()),
           room(kMaxBlockRows * stage.vectors_.cols()),
-          search(stage.search_) {}
+          search(stage.search_),
+          writer(stage.shortlists_) {}
     AlignedBuffer<float> residuals, room;
     NearestSearch::Scratch search;
     Token tokens[kMaxBlockRows];
@@ -51,6 +54,11 @@ class NearestStage {
     float lengths[kMaxBlockRows];  // that residuals have been divided by
     SidKey claims[kMaxBlockRows];  // of the rows [first_claim, first_claim + n_claims)
     std::size_t first_claim = 0, n_claims = 0;
+    // Of late: rows, and how many of them lost. While most do, notes are taken, kept until it is known who lost.
+    std::size_t n_rows = 0, n_lost = 0;
+    bool noting = false, claims_noted = false;
+    std::vector<Shortlists::Note> notes, claims_notes;  // [level][row][kLevelNotes]
+    Shortlists::Writer writer;
   };
 
   // The rows [first, first + n_rows) of the piece.
@@ -69,11 +77,14 @@ class NearestStage {
     }
     packed_.squared_norms(scratch.residuals.data(), n_rows, scratch.lengths, result_.distortion.data() + row);
     if (owners_ == nullptr) return;
+    const bool noted = scratch.noting;
     claim(scratch);
     for (std::size_t i = 0; i < n_rows; ++i) owners_->prefetch(scratch.keys[i]);
     std::copy_n(scratch.keys, n_rows, scratch.claims);
     scratch.first_claim = row;
     scratch.n_claims = n_rows;
+    scratch.claims_noted = noted;
+    std::swap(scratch.notes, scratch.claims_notes);
   }
 
   // Has the last block's rows propose: a block later, when the memory that they meet has come. Stages
@@ -85,17 +96,36 @@ class NearestStage {
           owners_->propose(scratch.claims[i], ranks_.empty() ? static_cast<Rank>(row) : ranks_[row]);
       if (!answer.accepted) {
         result_.stages[row] = -1;
+        ++scratch.n_lost;
+        if (scratch.claims_noted) scratch.writer.add(row, scratch.claims_notes.data() + notes_at(0, i), notes_at(1, 0));
       } else if (answer.dropped) {
         result_.stages[rows_by_rank_.empty() ? *answer.dropped : rows_by_rank_[*answer.dropped]] = -1;
       }
     }
+    scratch.n_rows += scratch.n_claims;
     scratch.n_claims = 0;
+    if (shortlists_ == nullptr || scratch.n_rows < kRowsOfLate) return;
+    scratch.noting = 2 * scratch.n_lost > scratch.n_rows;
+    scratch.n_rows /= 2;
+    scratch.n_lost /= 2;
+    if (scratch.noting && scratch.notes.empty()) {
+      scratch.notes.resize(packed_.levels() * kMaxBlockRows * Shortlists::kLevelNotes);
+      scratch.claims_notes.resize(scratch.notes.size());
+    }
   }
 
  private:
+  static constexpr std::size_t kRowsOfLate = 1024;
+
+  [[nodiscard]] static std::size_t notes_at(std::size_t level, std::size_t i) noexcept {
+    return (level * kMaxBlockRows + i) * Shortlists::kLevelNotes;
+  }
   void choose_tokens(Scratch& scratch, std::size_t level, std::size_t n_rows) const {
     const float* seen = packed_.seen(level, scratch.residuals.data(), n_rows, scratch.room.data(), scratch.lengths);
-    if (level == 0 || packed_.space().one_codebook_a_level()) {
+    if (scratch.noting) {
+      search_.nearest(level, seen, n_rows, scratch.tokens, scratch.search, shortlists_->widths(level),
+                      scratch.notes.data() + notes_at(level, 0));
+    } else if (level == 0 || packed_.space().one_codebook_a_level()) {
       search_.nearest(level, seen, n_rows, scratch.tokens, scratch.search);
     } else {
       packed_.nearest(level, seen, scratch.keys, n_rows, scratch.tokens);
@@ -115,6 +145,7 @@ class NearestStage {
   std::span<const Rank> ranks_;
   std::span<const Row> rows_by_rank_;
   SidOwners* owners_;
+  Shortlists* shortlists_;  // null where there is nothing to note
   Assignment& result_;
 };
 
@@ -122,8 +153,8 @@ class NearestStage {
 
 void quantise_nearest(const Vectors& vectors, std::size_t first_row, const Codebooks& codebooks,
                       const PackedCodebooks& packed, std::span<const Rank> ranks, std::span<const Row> rows_by_rank,
-                      SidOwners* owners, const Execution& execution, Assignment& result) {
-  NearestStage stage(vectors, first_row, codebooks, packed, ranks, rows_by_rank, owners, result);
+                      SidOwners* owners, Shortlists* shortlists, const Execution& execution, Assignment& result) {
+  NearestStage stage(vectors, first_row, codebooks, packed, ranks, rows_by_rank, owners, shortlists, result);
   const std::size_t rows = vectors.rows(), chunks = (rows + kChunkRows - 1) / kChunkRows;
   parallel_for(
       execution, "nearest", chunks, rows, [&] { return NearestStage::Scratch(stage); },

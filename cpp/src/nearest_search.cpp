@@ -5,6 +5,10 @@
 #include "pruned_codebook.hpp"
 
 namespace puresid {
+
+static_assert(Shortlists::kMostTokens == Shortlisting::kMostTokens && Shortlists::kMostWidth < simd::kMostLeast &&
+              Shortlists::kMostSize <= simd::kPrunedBatch);
+
 namespace {
 
 // Where pruning pays: where its products, which take a quarter of the float32 kernel's time, are not outweighed by
@@ -108,20 +112,32 @@ void NearestSearch::nearest(std::size_t level, const float* rows, std::size_t n_
   }
 }
 
+void NearestSearch::nearest(std::size_t level, const float* rows, std::size_t n_rows, Token* tokens, Scratch& scratch,
+                            std::span<const std::size_t> widths, Shortlists::Note* notes) const {
+  for (std::size_t i = 0; i < n_rows; ++i)
+    std::fill_n(notes + i * Shortlists::kLevelNotes, widths.size(), Shortlists::Note{0});
+  if (pruned_[level] == nullptr || widths.empty()) {
+    nearest(level, rows, n_rows, tokens, scratch);
+    return;
+  }
+  const Shortlisting shortlisting = {levels_[level], widths, notes, Shortlists::kLevelNotes};
+  search(level, rows, n_rows, nullptr, tokens, scratch, &shortlisting);
+}
+
 void NearestSearch::nearest_open(std::size_t level, const float* rows, std::size_t n_rows,
                                  const std::uint64_t* const* closed, Token* tokens, Scratch& scratch) const {
   search(level, rows, n_rows, closed, tokens, scratch);
 }
 
 void NearestSearch::search(std::size_t level, const float* rows, std::size_t n_rows, const std::uint64_t* const* closed,
-                           Token* tokens, Scratch& scratch) const {
+                           Token* tokens, Scratch& scratch, const Shortlisting* shortlisting) const {
   const PackedCodebook& codebook = *levels_[level];
   Scratch::State& state = *scratch.state_;
   if (state.guards[level].passes()) {
     state.find(codebook, rows, n_rows, closed, tokens);
     return;
   }
-  const PrunedWork work = pruned_[level]->nearest(rows, n_rows, state.pruned, tokens, closed);
+  const PrunedWork work = pruned_[level]->nearest(rows, n_rows, state.pruned, tokens, closed, shortlisting);
   state.guards[level].note(work, n_rows, codebook);
   if (work.undecided == 0) return;
   const std::size_t dim = codebook.dim();

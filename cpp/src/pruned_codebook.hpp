@@ -6,8 +6,10 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <vector>
 
+#include "puresid/distance.hpp"
 #include "puresid/matrix.hpp"
 #include "simd/pruned.hpp"
 
@@ -44,6 +46,17 @@ struct PrunedWork {
   std::size_t undecided = 0;  // rows
 };
 
+// A wish to know, besides the nearest, which tokens the k nearest are among.
+struct Shortlisting {
+  static constexpr std::size_t kMostTokens = 64;
+  const PackedCodebook* codebook;       // the same
+  std::span<const std::size_t> widths;  // k, increasing, less than simd::kMostLeast
+  // The notes of row i at out + i * stride: for each k the number of tokens, and these, those of a lesser k first;
+  // numbers of 0 where they are not known. Room for `widths` and kMostTokens.
+  std::uint16_t* out;
+  std::size_t stride;
+};
+
 class PrunedCodebook {
  public:
   // Whether the frame has the mean as its centre, and a rotation.
@@ -57,8 +70,9 @@ class PrunedCodebook {
 
   // tokens[i] = the nearest codeword of row i, or simd::kNoToken where it is undecided. At most kBlockRows rows.
   // Where `closed` is given, of those whose bits in closed[i] (one per token, whole words) are not set.
+  // `shortlisting`: for codebooks of up to kPrunedBatch codewords.
   PrunedWork nearest(const float* rows, std::size_t n_rows, PrunedScratch& scratch, Token* tokens,
-                     const std::uint64_t* const* closed = nullptr) const;
+                     const std::uint64_t* const* closed = nullptr, const Shortlisting* shortlisting = nullptr) const;
 
   // The greatest difference between S_j and its bound from the middle, and between a score in any order and S_j,
   // that rounding may account for: what the tests hold them to.

@@ -20,6 +20,9 @@ constexpr std::size_t kMostExact = 16;  // scores of a row: with more the float3
 struct BatchBits {
   std::uint64_t words[simd::kPrunedBatch / 64];
 
+  void set(std::size_t token) { words[token / 64] |= std::uint64_t{1} << token % 64; }
+  [[nodiscard]] bool has(std::size_t token) const { return (words[token / 64] >> token % 64 & 1) != 0; }
+
   // The first word that is not 0, or the last. Mostly one bit is set, anywhere: a branch would be a guess.
   [[nodiscard]] std::size_t first() const {
     std::size_t result = std::size(words) - 1;
@@ -54,7 +57,7 @@ float PrunedCodebook::score_slack(float row_norm, Token token) const {
 class PrunedBlock {
  public:
   PrunedBlock(const PrunedCodebook& codebook, const float* rows, std::size_t n_rows, PrunedScratch& scratch,
-              Token* tokens, const std::uint64_t* const* closed)
+              Token* tokens, const std::uint64_t* const* closed, const Shortlisting* shortlisting)
       : codebook_(codebook),
         panels_(codebook.panels()),
         kernels_(codebook.kernels()),
@@ -62,7 +65,8 @@ class PrunedBlock {
         n_rows_(n_rows),
         scratch_(scratch),
         tokens_(tokens),
-        closed_(closed) {}
+        closed_(closed),
+        shortlisting_(shortlisting) {}
 
   PrunedWork run() {
     begin();
@@ -78,6 +82,12 @@ class PrunedBlock {
 
  private:
   using Row = PrunedScratch::Row;
+  // Tokens of which bounds alone do not say whether they are listed, one more than there can be.
+  struct Doubts {
+    std::size_t count = 0;
+    Token tokens[Shortlisting::kMostTokens + 1] = {};
+    float lowers[Shortlisting::kMostTokens + 1], uppers[Shortlisting::kMostTokens + 1];
+  };
 
   void begin() {
     kernels_.quantise(panels_.frame, values_, n_rows_, panels_.frame.dim, scratch_.turned_.data(),
@@ -98,6 +108,9 @@ class PrunedBlock {
     float* bounds = scratch_.bounds_.data();
     kernels_.bounds(panels_, scratch_.bytes_.data() + i * panels_.frame.padded_dim, scratch_.quantised_.data() + i,
                     n_rows, first, count, bounds);
+    if (shortlisting_ != nullptr) {
+      for (std::size_t k = 0; k < n_rows; ++k) shortlist(i + k, count, bounds + k * simd::kPrunedBatch);
+    }
     // Step by step for all of them: a row's steps wait for one another.
     std::uint32_t places[simd::kBoundRows];
     float limits[simd::kBoundRows];
@@ -139,10 +152,102 @@ class PrunedBlock {
 
   // By a token's bound from above.
   void lower_limit(std::size_t i, std::size_t token, float bound) {
+    Row& row = scratch_.rows_[i];
+    row.limit = std::min(row.limit, bound + room(i, token));
+  }
+
+  // >= how much a token's score can be above its bound.
+  [[nodiscard]] float room(std::size_t i, std::size_t token) const {
     const simd::Quantised& quantised = scratch_.quantised_[i];
     const float error = panels_.by_error[token] * quantised.error + panels_.by_norm[token] * quantised.norm;
-    Row& row = scratch_.rows_[i];
-    row.limit = std::min(row.limit, bound + 2 * (error + row.slack));
+    return 2 * (error + scratch_.rows_[i].slack);
+  }
+
+  // Of the tokens of the k least bounds no score is above the limit; those whose bounds are above it come after them.
+  void shortlist(std::size_t i, std::size_t count, const float* bounds) {
+    const std::span<const std::size_t> widths = shortlisting_->widths;
+    std::uint16_t* numbers = shortlisting_->out + i * shortlisting_->stride;
+    std::uint16_t* tokens = numbers + widths.size();
+    std::fill_n(numbers, widths.size(), std::uint16_t{0});
+    if (scratch_.rows_[i].given_up) return;
+    const std::size_t k = widths.back();
+    Token least[simd::kMostLeast];
+    shortlisting_->codebook->least_k(bounds, std::min(k + 1, panels_.size), least);
+    float limit = -kInfinity;
+    std::size_t at = 0, n_tokens = 0, earlier = 0;
+    BatchBits listed = {};
+    for (std::size_t w = 0; w < widths.size(); ++w) {
+      for (; at < widths[w]; ++at) limit = std::max(limit, bounds[least[at]] + room(i, least[at]));
+      BatchBits chosen = {};
+      kernels_.not_above(bounds, 1, count, &limit, chosen.words);
+      earlier = n_tokens;
+      for (std::size_t word = 0; word < count / 64; ++word) {
+        std::uint64_t fresh = chosen.words[word] & ~listed.words[word];
+        listed.words[word] = chosen.words[word];
+        if (n_tokens + static_cast<std::size_t>(std::popcount(fresh)) > Shortlisting::kMostTokens) {
+          std::fill_n(numbers, w, std::uint16_t{0});
+          return;
+        }
+        for (; fresh != 0; fresh &= fresh - 1) {
+          tokens[n_tokens++] =
+              static_cast<std::uint16_t>(word * 64 + static_cast<std::size_t>(std::countr_zero(fresh)));
+        }
+      }
+      numbers[w] = static_cast<std::uint16_t>(n_tokens);
+    }
+    if (n_tokens == k) return;
+    n_tokens = refine(i, bounds, {least, k + 1}, earlier, tokens, n_tokens);
+    numbers[widths.size() - 1] = static_cast<std::uint16_t>(n_tokens);
+  }
+
+  // Drops tokens, from place `first` on, that are not among the k nearest by scores in any order; how many stay. Of
+  // `least`, the k + 1 tokens of the least bounds, those are sure whose scores are below the last one's bound; the
+  // scores of the other k then rule out most of the rest before theirs are computed.
+  [[nodiscard]] std::size_t refine(std::size_t i, const float* bounds, std::span<const Token> least, std::size_t first,
+                                   std::uint16_t* tokens, std::size_t n_tokens) const {
+    const float next = bounds[least.back()], to_score = scratch_.quantised_[i].shift - scratch_.rows_[i].slack;
+    Doubts doubts;
+    BatchBits stays = {}, nearest = {};
+    for (const Token token : least.first(least.size() - 1)) {
+      nearest.set(token);
+      const bool sure = bounds[token] + room(i, token) < next;
+      if (sure) stays.set(token);
+      doubts.tokens[doubts.count] = token;
+      doubts.count += sure ? 0 : 1;
+    }
+    const std::size_t wanted = doubts.count;
+    compare(i, doubts, 0);
+    float limit = -kInfinity;
+    for (std::size_t d = 0; d < wanted; ++d) limit = std::max(limit, doubts.uppers[d]);
+    for (std::size_t t = 0; t < n_tokens; ++t) {
+      doubts.tokens[doubts.count] = tokens[t];
+      doubts.count += nearest.has(tokens[t]) || bounds[tokens[t]] + to_score > limit ? 0 : 1;
+    }
+    if (wanted > 0 && doubts.count > wanted) {
+      compare(i, doubts, wanted);
+      float* last = doubts.uppers + wanted - 1;
+      std::nth_element(doubts.uppers, last, doubts.uppers + doubts.count);
+      limit = *last;
+    }
+    for (std::size_t d = 0; d < doubts.count; ++d) {
+      if (!(doubts.lowers[d] > limit)) stays.set(doubts.tokens[d]);
+    }
+    std::size_t kept = first;
+    for (std::size_t t = first; t < n_tokens; ++t) {
+      tokens[kept] = tokens[t];
+      kept += stays.has(tokens[t]) ? 1 : 0;
+    }
+    return kept;
+  }
+
+  // What the scores of the tokens from `first` on are not below and not above.
+  void compare(std::size_t i, Doubts& doubts, std::size_t first) const {
+    kernels_.rough_scores(panels_, values(i), doubts.tokens + first, doubts.count - first, doubts.lowers + first);
+    for (std::size_t d = first; d < doubts.count; ++d) {
+      const float slack = codebook_.score_slack(scratch_.rows_[i].norm, doubts.tokens[d]);
+      doubts.uppers[d] = doubts.lowers[d] + slack;
+      doubts.lowers[d] -= slack;
+    }
   }
 
   // Adds the tokens of a batch whose bits are set, in increasing order.
@@ -258,6 +363,7 @@ class PrunedBlock {
   PrunedScratch& scratch_;
   Token* tokens_;
   const std::uint64_t* const* closed_;
+  const Shortlisting* shortlisting_;
   PrunedWork work_;
   std::uint32_t doubted_rows_[simd::kExactPairs] = {};
   Token doubted_tokens_[simd::kExactPairs] = {};
@@ -266,8 +372,8 @@ class PrunedBlock {
 };
 
 PrunedWork PrunedCodebook::nearest(const float* rows, std::size_t n_rows, PrunedScratch& scratch, Token* tokens,
-                                   const std::uint64_t* const* closed) const {
-  return PrunedBlock(*this, rows, n_rows, scratch, tokens, closed).run();
+                                   const std::uint64_t* const* closed, const Shortlisting* shortlisting) const {
+  return PrunedBlock(*this, rows, n_rows, scratch, tokens, closed, shortlisting).run();
 }
 
 }  // namespace puresid

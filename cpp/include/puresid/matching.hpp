@@ -21,6 +21,7 @@
 #include "puresid/parallel.hpp"
 #include "puresid/prefetch.hpp"
 #include "puresid/refusals.hpp"
+#include "puresid/shortlists.hpp"
 #include "puresid/tier_lists.hpp"
 #include "puresid/tier_scores.hpp"
 #include "puresid/twins.hpp"
@@ -62,6 +63,9 @@ struct Tier {
   const std::vector<SidKey>& nearest;  // their greedy SIDs
   Rank first_rank = 0;                 // rank of items[0]; those of earlier stages are all better
   double max_distortion = 0;           // candidates above are passed over
+  // Where it is given, what stage 0 noted of items that it calls `rows[i]`.
+  const Shortlists* shortlists = nullptr;
+  const std::vector<Row>* rows = nullptr;
 };
 
 // choices[i] = the SID of items[i], or nothing (found[i] = 0). `Search` is EcmSearch or another of its kind.
@@ -123,6 +127,7 @@ class TierMatching {
     SidKey nearest[kMaxBlockRows];
     std::uint64_t hashes[kMaxBlockRows];  // by item of the block
     std::size_t rows[kMaxBlockRows];      // likewise
+    bool ruled_out[kMaxBlockRows];        // likewise
   };
 
   [[nodiscard]] Rank rank(std::size_t position) const noexcept {
@@ -195,6 +200,8 @@ class TierMatching {
     const std::size_t dim = codebooks_.dim();
     std::size_t n_rows = 0;
     for (std::size_t position = first; position < last; ++position) {
+      scratch.ruled_out[position - first] = is_ruled_out(position, scratch.refusals);
+      if (scratch.ruled_out[position - first]) continue;
       std::uint64_t& hash = scratch.hashes[position - first];
       hash = tier_.vectors.hash(tier_.items[position]);
       failed_.prefetch(hash);
@@ -202,7 +209,9 @@ class TierMatching {
     for (std::size_t position = first; position < last; ++position) {
       std::size_t& row = scratch.rows[position - first];
       row = kNoRow;
-      if (is_twin(position) || failed_.contains(scratch.hashes[position - first], position)) continue;
+      if (scratch.ruled_out[position - first] || is_twin(position) ||
+          failed_.contains(scratch.hashes[position - first], position))
+        continue;
       tier_.vectors.copy(tier_.items[position], scratch.vectors.data() + n_rows * dim);
       scratch.nearest[n_rows] = tier_.nearest[position];
       scratch.refusals.prefetch(codebooks_.layout().prefix(tier_.nearest[position], codebooks_.levels() - 1));
@@ -213,6 +222,7 @@ class TierMatching {
     for (std::size_t position = first; position < last; ++position) {
       const std::size_t row = scratch.rows[position - first];
       if (row != kNoRow && row + kRowsAhead < n_rows) foresee(scratch, row + kRowsAhead, worker);
+      if (scratch.ruled_out[position - first]) continue;
       if (failed_.contains(scratch.hashes[position - first], position)) continue;
       if (gives_up()) return;
       if (row != kNoRow) scratch.search.start(row);
@@ -224,6 +234,11 @@ class TierMatching {
     served_.fetch_add(last - first, std::memory_order_relaxed);
   }
 
+  // Whether notes say that nothing is left for an item.
+  [[nodiscard]] bool is_ruled_out(std::size_t position, Refusals& refusals) const {
+    return tier_.shortlists != nullptr &&
+           tier_.shortlists->rules_out((*tier_.rows)[position], tier_.nearest[position], widths_, refusals);
+  }
   [[nodiscard]] bool is_twin(std::size_t position) const { return !twins_.empty() && twins_[position] != 0; }
 
   // Has the memory that a row's search meets first on its way while the rows before it are served.

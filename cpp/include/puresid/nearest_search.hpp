@@ -11,10 +11,12 @@
 #include <vector>
 
 #include "puresid/distance.hpp"
+#include "puresid/shortlists.hpp"
 
 namespace puresid {
 
 class PrunedCodebook;
+struct Shortlisting;
 
 class NearestSearch {
  public:
@@ -42,6 +44,10 @@ class NearestSearch {
   // tokens[i] = the nearest codeword of row i at a level; the lower token where two are equally near. `rows`
   // are residuals, C order, dim() apart, at most kMaxBlockRows.
   void nearest(std::size_t level, const float* rows, std::size_t n_rows, Token* tokens, Scratch& scratch) const;
+  // Likewise; and notes, Shortlists::kLevelNotes apart, of which tokens the `widths` (increasing, at most
+  // PackedCodebook's kMostLeast) nearest of each row are among, counts of 0 where that is not known.
+  void nearest(std::size_t level, const float* rows, std::size_t n_rows, Token* tokens, Scratch& scratch,
+               std::span<const std::size_t> widths, Shortlists::Note* notes) const;
 
   // Likewise the nearest whose bit in closed[i] is not set, kNone where all are: one bit per token, whole words. Only
   // for a level that is pruned.
@@ -55,7 +61,7 @@ class NearestSearch {
 
  private:
   void search(std::size_t level, const float* rows, std::size_t n_rows, const std::uint64_t* const* closed,
-              Token* tokens, Scratch& scratch) const;
+              Token* tokens, Scratch& scratch, const Shortlisting* shortlisting = nullptr) const;
 
   std::vector<const PackedCodebook*> levels_;
   std::vector<std::unique_ptr<PrunedCodebook>> pruned_;  // null where pruning would not pay
