@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <atomic>
 #include <cmath>
-#include <iterator>
 #include <numeric>
 #include <string>
 
@@ -77,7 +76,7 @@ class Assigner::Run {
         owners_(owners_beside_taken(rows, codebooks.layout(), options, execution, n_taken_)),
         order_(options.priority, execution),
         packed_(codebooks, execution.simd),
-        shortlists_(codebooks.layout(), noted_tiers(), rows) {
+        shortlists_(codebooks.layout(), noted_tiers(tiers_, options.method, codebooks), rows) {
     const bool all_wait = options.method == Method::optimal;
     std::fill(result.stages.begin(), result.stages.end(), static_cast<std::int8_t>(all_wait ? -1 : 0));
     if (options.method != Method::suffix) return;
@@ -130,7 +129,7 @@ class Assigner::Run {
         throw std::invalid_argument("vectors has too many rows for this many tiers");
       }
       Tier tier{vectors, items(), nearest_, static_cast<Rank>(first_rank), options_.max_distortion};
-      if (!shortlists_.empty() && goes_by_greedy_lists(widths)) {
+      if (!shortlists_.empty() && goes_by_greedy_lists(widths, options_.method, packed_.space())) {
         tier.shortlists = &shortlists_;
         tier.rows = &left_;
       }
@@ -152,22 +151,6 @@ class Assigner::Run {
 
  private:
   static constexpr std::size_t kLeftWidth = 16;
-
-  // Whether a tier's candidates are made up of the nearest tokens of each level of the greedy path.
-  [[nodiscard]] bool goes_by_greedy_lists(const Widths& widths) const {
-    if (!packed_.space().one_codebook_a_level()) return false;
-    const bool one_prefix = std::all_of(widths.begin(), widths.end() - 1, [](std::size_t width) { return width == 1; });
-    return options_.method == Method::ecm || (options_.method == Method::rrs && one_prefix);
-  }
-  // The tiers that are worth notes: of vectors whose scores cost more than these.
-  [[nodiscard]] std::vector<Widths> noted_tiers() const {
-    constexpr std::size_t kLeastDim = 128;
-    std::vector<Widths> noted;
-    if (packed_.dim() < kLeastDim) return noted;
-    std::copy_if(tiers_.begin(), tiers_.end(), std::back_inserter(noted),
-                 [&](const Widths& widths) { return goes_by_greedy_lists(widths); });
-    return noted;
-  }
 
   void complete(const Vectors& vectors, const Settled& settled, std::int8_t stage, const Execution& execution) {
     if (!options_.complete || left_.empty()) return;
@@ -220,10 +203,13 @@ class Assigner::Run {
   // Items without a SID in rank order, with the nearest SIDs that their searches start from.
   void collect(const Vectors& vectors, Given given, const Execution& execution) {
     given_ = given;
-    left_.reserve(static_cast<std::size_t>(std::count(result_.stages.begin(), result_.stages.end(), -1)));
-    for (std::size_t row = 0; row < rows_; ++row) {
-      if (result_.stages[row] == -1) left_.push_back(static_cast<Row>(row));
+    left_.resize(static_cast<std::size_t>(std::count(result_.stages.begin(), result_.stages.end(), -1)) + 1);
+    std::size_t n_left = 0;
+    for (std::size_t row = 0; row < rows_; ++row) {  // without a branch, which nobody could foresee
+      left_[n_left] = static_cast<Row>(row);
+      n_left += result_.stages[row] == -1 ? 1 : 0;
     }
+    left_.pop_back();
     check_dimension(vectors, codebooks_);
     if (vectors.rows() != (given == Given::all ? rows_ : left_.size())) {
       throw std::invalid_argument("vectors has " + std::to_string(vectors.rows()) + " rows; there are " +
@@ -335,10 +321,11 @@ class Assigner::Run {
   void keep_unresolved() {
     std::size_t kept = 0;
     for (std::size_t i = 0; i < left_.size(); ++i) {
-      if (result_.stages[left_[i]] != -1) continue;
-      left_[kept] = left_[i];
+      const Row row = left_[i];
+      left_[kept] = row;
       if (given_ == Given::conflicts) compact_[kept] = compact_[i];
-      nearest_[kept++] = nearest_[i];
+      nearest_[kept] = nearest_[i];
+      kept += result_.stages[row] == -1 ? 1 : 0;
     }
     left_.resize(kept);
     if (given_ == Given::conflicts) compact_.resize(kept);

@@ -112,7 +112,7 @@ void Completion::choose_pruned(Scratch& scratch, std::size_t level, std::size_t 
   std::iota(rows, rows + n_rows, std::size_t{0});
   while (n_rows > 0) {
     for (std::size_t k = 0; k < n_rows; ++k) {
-      Refusals::Leaves known = scratch.refusals[level].below(scratch.paths[rows[k]]);
+      const Refusals::Leaves known = scratch.refusals[level].below(scratch.paths[rows[k]]);
       if (std::all_of(known.words(), known.words() + words, [](std::uint64_t word) { return word == 0; })) {
         look_up(scratch.paths[rows[k]], level, known);
       }

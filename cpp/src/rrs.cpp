@@ -76,10 +76,10 @@ bool RrsSearch::on_greedy_path(const Walk& walk, std::size_t level) const {
   return true;
 }
 
-// What the path's token of `level` changes in the scores of the level `below`.
-RrsSearch::Change RrsSearch::change(const Walk& walk, std::size_t level, std::size_t below) {
-  return {products_.row(level, greedy(walk, level), below, plus_.data()),
-          products_.row(level, walk.path[level], below, minus_.data())};
+// What the path's token at the level `at` changes in the scores of `level`.
+RrsSearch::Change RrsSearch::change(const Walk& walk, std::size_t at, std::size_t level) {
+  return {products_.row(at, greedy(walk, at), level, plus_.data()),
+          products_.row(at, walk.path[at], level, minus_.data())};
 }
 
 // The scores of `level` for the residual of the path taken.

@@ -1,6 +1,7 @@
 #include "puresid/shortlists.hpp"
 
 #include <algorithm>
+#include <span>
 
 namespace puresid {
 
@@ -74,7 +75,8 @@ bool Shortlists::list(std::size_t row, SidKey nearest, const std::vector<std::si
     }
     if (!noted.empty()) counts += noted.size() + counts[noted.size() - 1];
     if (level == last) {
-      for (std::size_t i = 0; i < n_tokens; ++i) prefixes.leaves[tokens[i] / 64] |= std::uint64_t{1} << tokens[i] % 64;
+      for (const Token token : std::span(tokens, n_tokens))
+        prefixes.leaves[token / 64] |= std::uint64_t{1} << token % 64;
       return true;
     }
     if (prefixes.count * n_tokens > kMostPrefixes) return false;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <iterator>
 #include <string>
 #include <vector>
 
@@ -44,6 +45,25 @@ inline std::vector<std::vector<std::size_t>> checked_tiers(const AssignOptions& 
     }
   }
   return tiers;
+}
+
+// Whether a tier's candidates are made up of the nearest tokens of each level of the greedy path.
+inline bool goes_by_greedy_lists(const std::vector<std::size_t>& widths, Method method, const Space& space) {
+  if (!space.one_codebook_a_level()) return false;
+  const bool one_prefix = std::all_of(widths.begin(), widths.end() - 1, [](std::size_t width) { return width == 1; });
+  return method == Method::ecm || (method == Method::rrs && one_prefix);
+}
+
+// The tiers that stage 0 takes notes for (shortlists.hpp): of vectors long enough that scores cost more than notes.
+inline std::vector<std::vector<std::size_t>> noted_tiers(const std::vector<std::vector<std::size_t>>& tiers,
+                                                         Method method, const Codebooks& codebooks) {
+  constexpr std::size_t kLeastDim = 128;
+  std::vector<std::vector<std::size_t>> noted;
+  if (codebooks.dim() < kLeastDim) return noted;
+  std::copy_if(tiers.begin(), tiers.end(), std::back_inserter(noted), [&](const std::vector<std::size_t>& widths) {
+    return goes_by_greedy_lists(widths, method, codebooks.space());
+  });
+  return noted;
 }
 
 }  // namespace puresid

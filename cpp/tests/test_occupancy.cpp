@@ -68,7 +68,7 @@ TEST_CASE("a prefix is exhausted once all SIDs below it are in use, counted in a
 
 TEST_CASE("the same in tables, where a depth has many prefixes for so few SIDs") {
   const SidLayout layout({1U << 13U, 1U << 13U, 2});
-  SidOwners owners(layout, 10);
+  const SidOwners owners(layout, 10);
   const Settled settled(layout, 0);
   Occupancy occupancy(layout, owners, settled, 10, {});
   const SidKey prefix = layout.place(8191, 0) | layout.place(17, 1);
@@ -83,7 +83,7 @@ TEST_CASE("the same in tables, where a depth has many prefixes for so few SIDs")
 
 TEST_CASE("keys of 64 bits, whose first prefix has no bits") {
   const SidLayout layout({1U << 16U, 1U << 16U, 1U << 16U, 1U << 16U});
-  SidOwners owners(layout, 3);
+  const SidOwners owners(layout, 3);
   Occupancy occupancy(layout, owners, Settled(layout), 3, {});
   for (SidKey key = ~SidKey{0}; key > ~SidKey{0} - 3; --key) occupancy.add(key);
   for (const std::size_t depth : {1, 2, 3}) CHECK(!occupancy.exhausted(~SidKey{0}, depth));

@@ -76,7 +76,7 @@ class RrsSearch {
   [[nodiscard]] bool leaves_greedy(const Walk& walk, std::size_t level) const {
     return codebooks_.space().additive() && walk.path[level] != greedy(walk, level);
   }
-  [[nodiscard]] Change change(const Walk& walk, std::size_t level, std::size_t below);
+  [[nodiscard]] Change change(const Walk& walk, std::size_t at, std::size_t level);
   [[nodiscard]] const float* scores(Walk& walk, std::size_t level);
   [[nodiscard]] const float* moved_but_once(Walk& walk);
   void score_afresh(const Walk& walk, std::size_t level, float* to);
