@@ -57,7 +57,7 @@ inline bool goes_by_greedy_lists(const std::vector<std::size_t>& widths, Method 
 // The tiers that stage 0 takes notes for (shortlists.hpp): of vectors long enough that scores cost more than notes.
 inline std::vector<std::vector<std::size_t>> noted_tiers(const std::vector<std::vector<std::size_t>>& tiers,
                                                          Method method, const Codebooks& codebooks) {
-  constexpr std::size_t kLeastDim = 128;
+  constexpr std::size_t kLeastDim = 384;
   std::vector<std::vector<std::size_t>> noted;
   if (codebooks.dim() < kLeastDim) return noted;
   std::copy_if(tiers.begin(), tiers.end(), std::back_inserter(noted), [&](const std::vector<std::size_t>& widths) {

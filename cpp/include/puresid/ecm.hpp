@@ -72,7 +72,7 @@ class EcmSearch {
   [[nodiscard]] std::size_t last() const noexcept { return lists_.levels() - 1; }
   [[nodiscard]] std::size_t words() const noexcept { return (codebooks_[last()].size() + 63) / 64; }
   // Few enough to look through all of them before distances are computed.
-  [[nodiscard]] bool few_prefixes() const noexcept { return n_prefixes_ <= 64; }
+  [[nodiscard]] bool few_prefixes() const noexcept { return n_prefixes_ <= 128; }
   void list_prefixes(std::size_t row);
   [[nodiscard]] Walk& walk(std::size_t row) noexcept { return walks_[row % walks_.size()]; }
   void prefetch(std::size_t row, const Refusals& refusals) const;

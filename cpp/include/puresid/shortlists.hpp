@@ -3,9 +3,9 @@
 // The int8 products of stage 0 bound the scores of a level's tokens, and so name a few tokens that the k nearest are
 // among. Where all candidates that these make up are known to be gone, so are the item's own, and its search is over
 // before it has begun: no vector is read. That changes no result: whoever is not ruled out, or has no notes, is
-// searched for as ever. Noted once most items lose, for tiers of methods whose lists are those of the greedy path.
-// Memory: 4 bytes an item and kMostBytes; what does not fit is not noted.
-// Thread safety: add() for different items from any number of threads; not while others read.
+// searched for as ever. Noted while nearly all items lose, for tiers of methods whose lists are those of the greedy
+// path. Memory: 4 bytes an item and kMostBytes; what does not fit is not noted. Thread safety: add() for different
+// items from any number of threads; not while others read.
 #pragma once
 
 #include <atomic>
