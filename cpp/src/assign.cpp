@@ -306,6 +306,7 @@ class Assigner::Run {
       place = key;
     });
     for (std::size_t i = 0; i < std::min(count, kAhead); ++i) settled.add(waiting[i]);
+    settled.sort();
   }
 
   // Notes those that a tier gave out.
@@ -316,6 +317,7 @@ class Assigner::Run {
       if (i + kAhead < choices.size()) settled.prefetch(choices[i + kAhead]);
       if (found[i] != 0) settled.add(choices[i]);
     }
+    settled.sort();
   }
 
   void keep_unresolved() {

@@ -128,6 +128,7 @@ void check_occupancy(const SidLayout& layout, const std::vector<SidKey>& keys, s
     owners.settle(keys[i]);
     settled.add(keys[i]);
   }
+  settled.sort();
   Occupancy occupancy(layout, owners, settled, capacity, Execution{.threads = 2, .interrupted = {}, .progress = {}});
   for (std::size_t used = before; used <= capacity; ++used) {
     if (used > before) occupancy.add(keys[used - 1]);

@@ -43,6 +43,7 @@ void check(const std::vector<std::size_t>& sizes, std::size_t most, bool settled
     owners.settle(key);
     settled.add(key);
   }
+  settled.sort();
   Occupancy occupancy(layout, owners, settled, most, {});
   std::size_t wrong = 0;
   while (used.size() < capacity) {

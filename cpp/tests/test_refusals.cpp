@@ -80,39 +80,42 @@ TEST_CASE("what is settled counts as learnt, also after forgetting, and adds up 
   }
 }
 
-TEST_CASE("a prefix that makes way for another comes back with what is settled, none of it counted twice") {
-  testing::Random random(2);
-  const SidLayout layout({100, 70});
-  Settled settled(layout);
-  std::map<SidKey, std::set<Token>> given, refused;
-  for (int i = 0; i < 3500; ++i) {
-    const SidKey prefix = layout.place(static_cast<Token>(random.between(0, 99)), 0);
-    const auto token = static_cast<Token>(random.between(0, 69));
-    settled.add(prefix | layout.place(token, 1));
-    given[prefix].insert(token);
-  }
-  refused = given;
-  Refusals refusals(70, 2000, &settled);
-  for (int step = 0; step < 20000; ++step) {
-    const SidKey prefix = layout.place(static_cast<Token>(random.between(0, 99)), 0);
-    const auto token = static_cast<Token>(random.between(0, 69));
-    refusals.prefetch(prefix);
-    if (refusals.below(prefix).refused(token)) CHECK(refused[prefix].contains(token));
-    if (given[prefix].contains(token)) CHECK(refusals.below(prefix).refused(token));
-    if (refusals.below(prefix).all_refused()) CHECK(refused[prefix].size() == 70);
-    if (random.one_in(1000)) {
-      refusals.forget();
-      refused = given;
-    } else if (random.one_in(2)) {
-      refusals.below(prefix).refuse(token);
-      refused[prefix].insert(token);
+TEST_CASE("a prefix that makes way for another comes back with what is settled") {
+  for (const std::size_t room : {Settled::kMostBytes, std::size_t{0}}) {
+    testing::Random random(2);
+    const SidLayout layout({100, 70});
+    Settled settled(layout, room);
+    std::map<SidKey, std::set<Token>> given, refused;
+    for (int i = 0; i < 3500; ++i) {
+      const SidKey prefix = layout.place(static_cast<Token>(random.between(0, 99)), 0);
+      const auto token = static_cast<Token>(random.between(0, 69));
+      settled.add(prefix | layout.place(token, 1));
+      given[prefix].insert(token);
+    }
+    settled.sort();
+    refused = given;
+    Refusals refusals(70, 2000, &settled);
+    for (int step = 0; step < 20000; ++step) {
+      const SidKey prefix = layout.place(static_cast<Token>(random.between(0, 99)), 0);
+      const auto token = static_cast<Token>(random.between(0, 69));
+      refusals.prefetch(prefix);
+      if (refusals.below(prefix).refused(token)) CHECK(refused[prefix].contains(token));
+      if (given[prefix].contains(token)) CHECK(refusals.below(prefix).refused(token));
+      if (refusals.below(prefix).all_refused()) CHECK(refused[prefix].size() == 70);
+      if (random.one_in(1000)) {
+        refusals.forget();
+        refused = given;
+      } else if (random.one_in(2)) {
+        refusals.below(prefix).refuse(token);
+        refused[prefix].insert(token);
+      }
     }
   }
 }
 
 TEST_CASE("settled SIDs that are not kept are only not known") {
-  const SidLayout layout({1000, 8});
-  Settled settled(layout, 640);
+  const SidLayout layout({1U << 16U, 1U << 15U, 8});
+  Settled settled(layout);
   CHECK(!settled.kept());
   for (Token token = 0; token < 8; ++token) settled.add(layout.place(7, 0) | layout.place(token, 1));
   Refusals refusals(8, 1U << 16U, &settled);

@@ -46,6 +46,7 @@ Contents fill(Settled& settled, const SidLayout& layout, std::size_t count, std:
     if (random.one_in(3)) settled.add(key);  // once more changes nothing
     contents[layout.prefix(key, last)].insert(layout.token(key, last));
   }
+  settled.sort();
   return contents;
 }
 
@@ -64,20 +65,25 @@ TEST_CASE("bits are those of what was added, for last levels of any size") {
       std::vector<std::size_t> sizes = above;
       sizes.push_back(size);
       const SidLayout layout(sizes);
-      Settled settled(layout);
-      REQUIRE(settled.kept());
-      Contents contents = fill(settled, layout, 600, size);
-      const SidKey last_token = layout.place(static_cast<Token>(size - 1), layout.levels() - 1);
-      for (const auto& [prefix, tokens] : contents) {
-        CHECK(tokens_below(settled, layout, prefix) == tokens);
-        CHECK(tokens_below(settled, layout, prefix | last_token) == tokens);  // any SID names its prefix
-        settled.prefetch(prefix);
+      for (const std::size_t room : {Settled::kMostBytes, std::size_t{0}}) {
+        Settled settled(layout, room);
+        REQUIRE(settled.is_array() == (room > 0));
+        Contents contents = fill(settled, layout, 400, size);
+        for (const auto& [prefix, tokens] : fill(settled, layout, 200, size + 1)) {
+          contents[prefix].insert(tokens.begin(), tokens.end());
+        }
+        const SidKey last_token = layout.place(static_cast<Token>(size - 1), layout.levels() - 1);
+        for (const auto& [prefix, tokens] : contents) {
+          CHECK(tokens_below(settled, layout, prefix) == tokens);
+          CHECK(tokens_below(settled, layout, prefix | last_token) == tokens);  // any SID names its prefix
+          settled.prefetch(prefix);
+        }
+        settled.for_each_prefix([&](SidKey prefix, std::size_t count) {
+          CHECK(contents.at(prefix).size() == count);
+          contents.erase(prefix);  // each once
+        });
+        CHECK(contents.empty());
       }
-      settled.for_each_prefix([&](SidKey prefix, std::size_t count) {
-        CHECK(contents.at(prefix).size() == count);
-        contents.erase(prefix);  // each once
-      });
-      CHECK(contents.empty());
     }
   }
 }
@@ -95,7 +101,7 @@ TEST_CASE("with one level there is one prefix") {
   CHECK(tokens_below(settled, layout, 0).size() == 300);
 }
 
-TEST_CASE("a space is kept up to its room, to the byte, and otherwise nothing of it") {
+TEST_CASE("a space is an array up to its room, to the byte, and otherwise sorted SIDs") {
   struct Case {
     std::vector<std::size_t> sizes;
     std::size_t bytes = 0;  // what it needs: prefixes as far as their keys go, whole words for leaves
@@ -113,14 +119,17 @@ TEST_CASE("a space is kept up to its room, to the byte, and otherwise nothing of
     }
     for (const std::size_t bytes : {std::size_t{0}, c.bytes - 1, c.bytes}) {
       Settled settled(layout, bytes);
-      CHECK(settled.kept() == (bytes == c.bytes));
+      CHECK(settled.kept());
+      CHECK(settled.is_array() == (bytes == c.bytes));
       settled.add(largest);
       settled.add(0);
       settled.prefetch(largest);
-      CHECK(tokens_below(settled, layout, largest).empty() != settled.kept());
-      std::size_t prefixes = 0;
-      settled.for_each_prefix([&](SidKey, std::size_t) { ++prefixes; });
-      CHECK((prefixes > 0) == settled.kept());
+      CHECK(tokens_below(settled, layout, largest).empty() != settled.is_array());  // SIDs are to be sorted first
+      settled.sort();
+      CHECK(tokens_below(settled, layout, largest).contains(layout.token(largest, layout.levels() - 1)));
+      std::set<SidKey> prefixes;
+      settled.for_each_prefix([&](SidKey prefix, std::size_t) { CHECK(prefixes.insert(prefix).second); });
+      CHECK(prefixes == std::set<SidKey>{0, layout.prefix(largest, layout.levels() - 1)});
     }
   }
 }
@@ -132,6 +141,7 @@ TEST_CASE("spaces far beyond any room are not kept") {
     Settled settled(layout, std::numeric_limits<std::size_t>::max() / 2);
     CHECK(!settled.kept());
     settled.add(~SidKey{0});
+    settled.sort();
     CHECK(tokens_below(settled, layout, ~SidKey{0}).empty());
   }
 }

@@ -95,6 +95,7 @@ class TierMatching {
       if (n_twins > items / 16) here.threads = 1;
     }
     several_threads_ = here.threads > 1;
+    refusal_bytes_ = std::min(refusal_bytes(here.threads), 64 * items);
     match_chunks(here, stage, 0);
     if (!crowded_) return;
     release_from(chunks_done_);
@@ -114,8 +115,7 @@ class TierMatching {
         : search(matching.codebooks_, matching.products_, matching.widths_, matching.block_rows_),
           again(matching.codebooks_, matching.products_, matching.widths_, 1),
           twins(matching.codebooks_, matching.products_, matching.widths_, matching.tier_.vectors),
-          refusals(matching.last_size(), std::min(std::size_t{4} << 20U, 64 * matching.tier_.items.size()),
-                   &matching.settled_),
+          refusals(matching.last_size(), matching.refusal_bytes_, &matching.settled_),
           refusals_again(matching.last_size(), std::size_t{1} << 16U, &matching.settled_),
           vectors(matching.block_rows_ * matching.codebooks_.dim()),
           vector(matching.codebooks_.dim()),
@@ -130,6 +130,11 @@ class TierMatching {
     bool ruled_out[kMaxBlockRows];        // likewise
   };
 
+  // For each thread what many prefixes need, all together no more than one or two of them would.
+  [[nodiscard]] static std::size_t refusal_bytes(int threads) noexcept {
+    constexpr std::size_t kLeast = std::size_t{4} << 20U, kMost = std::size_t{64} << 20U;
+    return std::clamp(2 * kMost / static_cast<std::size_t>(std::max(threads, 1)), kLeast, kMost);
+  }
   [[nodiscard]] Rank rank(std::size_t position) const noexcept {
     return tier_.first_rank + static_cast<Rank>(position);
   }
@@ -315,6 +320,7 @@ class TierMatching {
   std::atomic<std::size_t> served_{0};  // items, but for those dropped
   std::atomic<std::size_t> again_{0};   // candidates that items dropped looked at
   bool several_threads_ = false;
+  std::size_t refusal_bytes_ = 0;  // of each thread
   std::atomic<bool> crowded_{false};
   std::mutex mutex_;
   std::size_t chunks_done_ = 0;    // all before it are

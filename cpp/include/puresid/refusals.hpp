@@ -27,13 +27,13 @@ class Refusals {
         size_(last_level_size),
         words_((last_level_size + 63) / 64),
         stride_(stride(kHeader + words_)),
-        all_kept_(settled != nullptr && settled->kept() && settled->all().size_bytes() <= bytes) {
+        all_kept_(settled != nullptr && settled->is_array() && settled->all().size_bytes() <= bytes) {
     if (all_kept_) {
       data_ = AlignedBuffer<std::uint64_t>(settled->all().size());
       forget();
       return;
     }
-    constexpr std::size_t kMost = std::size_t{1} << 16U;
+    constexpr std::size_t kMost = std::size_t{1} << 21U;
     entries_ = std::bit_floor(std::clamp<std::size_t>(bytes / (stride_ * sizeof(std::uint64_t)), 1, kMost));
     data_ = AlignedBuffer<std::uint64_t>(entries_ * stride_);
   }
