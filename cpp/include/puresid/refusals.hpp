@@ -28,7 +28,7 @@ class Refusals {
         words_((last_level_size + 63) / 64),
         stride_(stride(kHeader + words_)),
         all_kept_(settled != nullptr && settled->is_array() && settled->all().size_bytes() <= bytes) {
-    if (all_kept_) {
+    if (settled != nullptr && all_kept_) {
       data_ = AlignedBuffer<std::uint64_t>(settled->all().size());
       forget();
       return;
