@@ -230,16 +230,6 @@ BASELINES = (
         concentration=0.6,
         methods=EVERYTHING,
     ),
-    # A space that is three quarters full.
-    Case(
-        name="baselines-100k-tight",
-        group="baselines",
-        items=100_000,
-        dim=32,
-        sizes=(64, 64, 32),
-        concentration=0.6,
-        methods=OURS + LOOPS,
-    ),
     Case(
         name="baselines-beauty",
         group="baselines",
