@@ -130,7 +130,7 @@ class TierMatching {
     bool ruled_out[kMaxBlockRows];        // likewise
   };
 
-  // For each thread what many prefixes need, all together no more than one or two of them would.
+  // What each thread may remember refusals in: many threads share what two may have.
   [[nodiscard]] static std::size_t refusal_bytes(int threads) noexcept {
     constexpr std::size_t kLeast = std::size_t{4} << 20U, kMost = std::size_t{64} << 20U;
     return std::clamp(2 * kMost / static_cast<std::size_t>(std::max(threads, 1)), kLeast, kMost);

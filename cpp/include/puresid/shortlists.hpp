@@ -31,7 +31,6 @@ class Shortlists {
 
   // For `rows` items and tiers of these widths. Empty where there is nothing to note.
   Shortlists(const SidLayout& layout, const std::vector<std::vector<std::size_t>>& tiers, std::size_t rows);
-  Shortlists() = default;
 
   [[nodiscard]] bool empty() const noexcept { return widths_.empty(); }
   // The widths of a level that are noted, least first.
