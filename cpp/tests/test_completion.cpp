@@ -118,52 +118,5 @@ TEST_CASE("a space of 64 bits, far too large to list, is completed") {
         std::vector<Sid>{{65535, 65535, 65535, 65535}, {65535, 65535, 65535, 0}, {65535, 65535, 65535, 1}});
 }
 
-// Uses up the SIDs `keys` of a space in turn; the first `before` are in use when the count begins.
-void check_occupancy(const SidLayout& layout, const std::vector<SidKey>& keys, std::size_t before,
-                     std::size_t settled_bytes) {
-  const std::size_t capacity = keys.size();
-  SidOwners owners(layout, capacity);
-  Settled settled(layout, settled_bytes);
-  for (std::size_t i = 0; i < before; ++i) {
-    owners.settle(keys[i]);
-    settled.add(keys[i]);
-  }
-  settled.sort();
-  Occupancy occupancy(layout, owners, settled, capacity, Execution{.threads = 2, .interrupted = {}, .progress = {}});
-  for (std::size_t used = before; used <= capacity; ++used) {
-    if (used > before) occupancy.add(keys[used - 1]);
-    for (std::size_t depth = 1; depth < layout.levels(); ++depth) {
-      for (const SidKey key : keys) {
-        bool free_below = false;
-        for (std::size_t i = used; i < capacity; ++i) {
-          free_below = free_below || layout.prefix(keys[i], depth) == layout.prefix(key, depth);
-        }
-        CHECK(occupancy.exhausted(key, depth) == !free_below);
-      }
-    }
-  }
-}
-
-TEST_CASE("a prefix is exhausted exactly when every SID below it is in use") {
-  Random random(8);
-  for (const std::vector<std::size_t>& sizes :
-       {std::vector<std::size_t>{2, 3, 2}, {3, 1, 2}, {1, 4, 1}, {2, 2, 2, 2}, {1, 1}, {4, 3}, {3, 3, 1}}) {
-    const SidLayout layout(sizes);
-    const auto capacity = static_cast<std::size_t>(layout.capacity());
-    std::vector<SidKey> keys;
-    for (std::size_t number = 0; number < capacity; ++number) {
-      std::vector<Token> sid(sizes.size());
-      for (std::size_t level = sizes.size(), rest = number; level-- > 0; rest /= sizes[level]) {
-        sid[level] = static_cast<Token>(rest % sizes[level]);
-      }
-      keys.insert(keys.begin() + static_cast<std::ptrdiff_t>(random.between(0, number)), layout.pack(sid.data()));
-    }
-    for (const std::size_t before : {std::size_t{0}, capacity / 3, capacity - 1, capacity}) {
-      check_occupancy(layout, keys, before, Settled::kMostBytes);
-      check_occupancy(layout, keys, before, 0);
-    }
-  }
-}
-
 }  // namespace
 }  // namespace puresid

@@ -1,7 +1,5 @@
 #include <doctest/doctest.h>
 
-#include <set>
-
 #include "puresid/occupancy.hpp"
 #include "random.hpp"
 
@@ -10,60 +8,50 @@ namespace {
 
 using testing::Random;
 
-// Whether all SIDs below the prefix of `depth` tokens of `key` are among `used`, which lists keys.
-bool all_used(const std::set<SidKey>& used, const SidLayout& layout, SidKey key, std::size_t depth) {
-  std::size_t below = 1, found = 0;
-  for (std::size_t level = depth; level < layout.levels(); ++level) below *= layout.size(level);
-  for (const SidKey other : used) found += layout.prefix(other, depth) == layout.prefix(key, depth) ? 1 : 0;
-  return found == below;
-}
-
-// Uses up SIDs of a space one after the other. `most`: how many there may be, which decides what is an array.
-void check(const std::vector<std::size_t>& sizes, std::size_t most, bool settled_kept) {
-  CAPTURE(sizes.size());
-  CAPTURE(most);
-  const SidLayout layout(sizes);
-  Random random(most);
-  SidOwners owners(layout, most);
-  Settled settled(layout, settled_kept ? Settled::kMostBytes : 0);
-  std::set<SidKey> used;
-  const auto next = [&] {
-    SidKey key = 0;
-    do {
-      key = 0;
-      for (std::size_t level = 0; level < layout.levels(); ++level) {
-        key |= layout.place(static_cast<Token>(random.between(0, layout.size(level) - 1)), level);
-      }
-    } while (!used.insert(key).second);
-    return key;
-  };
-  const auto capacity = static_cast<std::size_t>(layout.capacity());
-  while (used.size() < capacity / 2) {
-    const SidKey key = next();
-    owners.settle(key);
-    settled.add(key);
+// Uses up the SIDs `keys` of a space in turn; the first `before` are in use when the count begins.
+void check_occupancy(const SidLayout& layout, const std::vector<SidKey>& keys, std::size_t before,
+                     std::size_t settled_bytes) {
+  const std::size_t capacity = keys.size();
+  SidOwners owners(layout, capacity);
+  Settled settled(layout, settled_bytes);
+  for (std::size_t i = 0; i < before; ++i) {
+    owners.settle(keys[i]);
+    settled.add(keys[i]);
   }
   settled.sort();
-  Occupancy occupancy(layout, owners, settled, most, {});
-  std::size_t wrong = 0;
-  while (used.size() < capacity) {
-    const SidKey key = next();
-    occupancy.add(key);
-    for (const SidKey other : {key, *used.begin(), *used.rbegin()}) {
-      for (std::size_t depth = 1; depth < layout.levels(); ++depth) {
-        wrong += occupancy.exhausted(other, depth) != all_used(used, layout, other, depth);
+  Occupancy occupancy(layout, owners, settled, capacity, Execution{.threads = 2, .interrupted = {}, .progress = {}});
+  for (std::size_t used = before; used <= capacity; ++used) {
+    if (used > before) occupancy.add(keys[used - 1]);
+    for (std::size_t depth = 1; depth < layout.levels(); ++depth) {
+      for (const SidKey key : keys) {
+        bool free_below = false;
+        for (std::size_t i = used; i < capacity; ++i) {
+          free_below = free_below || layout.prefix(keys[i], depth) == layout.prefix(key, depth);
+        }
+        CHECK(occupancy.exhausted(key, depth) == !free_below);
       }
     }
   }
-  CHECK(wrong == 0);
 }
 
-TEST_CASE("a prefix is exhausted once all SIDs below it are in use, counted in arrays") {
-  for (const bool settled_kept : {false, true}) {
-    check({5, 4}, 20, settled_kept);
-    check({3, 4, 5}, 60, settled_kept);
-    check({2, 3, 2, 5}, 60, settled_kept);
-    check({7}, 7, settled_kept);
+TEST_CASE("a prefix is exhausted exactly when every SID below it is in use") {
+  Random random(8);
+  for (const std::vector<std::size_t>& sizes :
+       {std::vector<std::size_t>{2, 3, 2}, {3, 1, 2}, {1, 4, 1}, {2, 2, 2, 2}, {1, 1}, {4, 3}, {3, 3, 1}}) {
+    const SidLayout layout(sizes);
+    const auto capacity = static_cast<std::size_t>(layout.capacity());
+    std::vector<SidKey> keys;
+    for (std::size_t number = 0; number < capacity; ++number) {
+      std::vector<Token> sid(sizes.size());
+      for (std::size_t level = sizes.size(), rest = number; level-- > 0; rest /= sizes[level]) {
+        sid[level] = static_cast<Token>(rest % sizes[level]);
+      }
+      keys.insert(keys.begin() + static_cast<std::ptrdiff_t>(random.between(0, number)), layout.pack(sid.data()));
+    }
+    for (const std::size_t before : {std::size_t{0}, capacity / 3, capacity - 1, capacity}) {
+      check_occupancy(layout, keys, before, Settled::kMostBytes);
+      check_occupancy(layout, keys, before, 0);
+    }
   }
 }
 
@@ -80,6 +68,19 @@ TEST_CASE("the same in tables, where a depth has many prefixes for so few SIDs")
   CHECK(occupancy.exhausted(prefix, 2));
   CHECK(!occupancy.exhausted(prefix, 1));
   CHECK(!occupancy.exhausted(layout.place(17, 1), 2));
+}
+
+TEST_CASE("what owners hold counts where settled SIDs are not kept") {
+  const SidLayout layout({1U << 16U, 1U << 16U, 2});
+  const Settled settled(layout);
+  REQUIRE(!settled.kept());
+  SidOwners owners(layout, 3);
+  const SidKey full = layout.place(5, 0) | layout.place(9, 1), half = layout.place(5, 0) | layout.place(8, 1);
+  for (const SidKey key : {full, full | layout.place(1, 2), half}) owners.settle(key);
+  const Occupancy occupancy(layout, owners, settled, 3, {});
+  CHECK(occupancy.exhausted(full, 2));
+  CHECK(!occupancy.exhausted(half, 2));
+  CHECK(!occupancy.exhausted(full, 1));
 }
 
 TEST_CASE("keys of 64 bits, whose first prefix has no bits") {
