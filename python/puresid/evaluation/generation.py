@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -75,6 +76,10 @@ class Generator:
         self._config = config
         self._encoder_decoder = encoder_decoder
         self._pad = pad_token_id
+        # transformers 5.24 renamed the argument, and warns of the old name.
+        step = self._transformers.GenerationMixin.prepare_inputs_for_generation
+        takes = inspect.signature(step).parameters
+        self._cache = "cache" if "cache" in takes else "past_key_values"
         self._processor = SidLogitsProcessor(
             trie, vocabulary, prompt_length=1, normalize=config.normalize, in_place=True
         )
@@ -152,12 +157,12 @@ class Generator:
             input_ids=ids[:, :-1],
             attention_mask=before,
             position_ids=(before.cumsum(dim=1) - 1).clamp(min=0),
-            past_key_values=cache,
             use_cache=True,
             logits_to_keep=1,
+            **{self._cache: cache},
         )
         cache.batch_repeat_interleave(self._config.beams)
-        return {"past_key_values": cache}
+        return {self._cache: cache}
 
     def _places(self, sids: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
         """Return the places of SIDs in the trie, -1 for those with a token of no level."""
