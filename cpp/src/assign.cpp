@@ -121,7 +121,7 @@ class Assigner::Run {
       resolve_together(vectors, products, settled, execution);
       return;
     }
-    note_owners(settled);
+    note_owners(settled, execution);
     std::size_t stage = 1;
     std::size_t first_rank = rows_;  // owners from earlier stages outrank every later item
     for (const Widths& widths : tiers_) {
@@ -183,7 +183,7 @@ class Assigner::Run {
     for (std::size_t i = 0; i < all.size(); ++i) {
       if (together.found()[i] != 0) static_cast<void>(owners_.settle(together.choices()[i]));
     }
-    note_owners(settled);
+    note_owners(settled, execution);
     keep_unresolved();
     if (!left_.empty()) serve_left(vectors, products, settled, execution);
     for (std::size_t i = 0; i < all.size(); ++i) {
@@ -294,19 +294,26 @@ class Assigner::Run {
   }
 
   // Notes the SIDs of stage 0 and those taken, each when the memory that it meets has come.
-  void note_owners(Settled& settled) const {
-    if (!settled.kept()) return;
-    constexpr std::size_t kAhead = 16;
-    SidKey waiting[kAhead];
-    std::size_t count = 0;
-    owners_.for_each(0, owners_.slots(), [&](SidKey key) {
-      settled.prefetch(key);
-      SidKey& place = waiting[count % kAhead];
-      if (count++ >= kAhead) settled.add(place);
-      place = key;
+  void note_owners(Settled& settled, const Execution& execution) const {
+    constexpr std::size_t kAhead = 16, kSlots = std::size_t{1} << 18U;
+    Execution alone = execution;
+    alone.threads = 1;
+    alone.progress = nullptr;
+    parallel_for(alone, "owners", 1, 1, [&](std::size_t, Worker& worker) {
+      SidKey waiting[kAhead];
+      std::size_t count = 0;
+      settled.reserve(rows_ - left_.size() + n_taken_);
+      for (std::size_t first = 0; first < owners_.slots(); first += kSlots, worker.poll()) {
+        owners_.for_each(first, std::min(first + kSlots, owners_.slots()), [&](SidKey key) {
+          settled.prefetch(key);
+          SidKey& place = waiting[count % kAhead];
+          if (count++ >= kAhead) settled.add(place);
+          place = key;
+        });
+      }
+      for (std::size_t i = 0; i < std::min(count, kAhead); ++i) settled.add(waiting[i]);
+      settled.sort([&] { worker.poll(); });
     });
-    for (std::size_t i = 0; i < std::min(count, kAhead); ++i) settled.add(waiting[i]);
-    settled.sort();
   }
 
   // Notes those that a tier gave out.

@@ -2,19 +2,14 @@
 
 #include <algorithm>
 
-#include "puresid/parallel.hpp"
-
 namespace puresid {
 namespace {
 
-constexpr std::size_t kSlotsPerChunk = 1U << 16U;
 constexpr std::size_t kFewPrefixes = std::size_t{1} << 12U;  // of one depth: an array of them is no matter
 
 }  // namespace
 
-Occupancy::Occupancy(const SidLayout& layout, const SidOwners& owners, const Settled& settled, std::size_t max_sids,
-                     const Execution& execution)
-    : layout_(layout) {
+Occupancy::Occupancy(const SidLayout& layout, const Settled& settled, std::size_t max_sids) : layout_(layout) {
   // A prefix is counted once a child of it is exhausted, and those are at most max_sids / room.
   std::uint64_t room = 1;
   std::vector<std::size_t> most(layout.levels());
@@ -31,17 +26,8 @@ Occupancy::Occupancy(const SidLayout& layout, const SidOwners& owners, const Set
     bits += layout.bits(depth);
     shift -= layout.bits(depth);
   }
-  if (settled.kept()) {
-    settled.for_each_prefix([&](SidKey prefix, std::size_t count) {
-      add_children(prefix, layout.levels() - 1, static_cast<std::uint32_t>(count));
-    });
-    return;
-  }
-  const std::size_t slots = owners.slots(), chunks = (slots + kSlotsPerChunk - 1) / kSlotsPerChunk;
-  parallel_for(execution, "occupancy", chunks, slots, [&](std::size_t chunk, Worker& worker) {
-    const std::size_t first = chunk * kSlotsPerChunk, last = std::min(first + kSlotsPerChunk, slots);
-    owners.for_each(first, last, [&](SidKey key) { add(key); });
-    worker.advance(last - first);
+  settled.for_each_prefix([&](SidKey prefix, std::size_t count) {
+    add_children(prefix, layout.levels() - 1, static_cast<std::uint32_t>(count));
   });
 }
 

@@ -12,14 +12,10 @@ using testing::Random;
 void check_occupancy(const SidLayout& layout, const std::vector<SidKey>& keys, std::size_t before,
                      std::size_t settled_bytes) {
   const std::size_t capacity = keys.size();
-  SidOwners owners(layout, capacity);
   Settled settled(layout, settled_bytes);
-  for (std::size_t i = 0; i < before; ++i) {
-    owners.settle(keys[i]);
-    settled.add(keys[i]);
-  }
+  for (std::size_t i = 0; i < before; ++i) settled.add(keys[i]);
   settled.sort();
-  Occupancy occupancy(layout, owners, settled, capacity, Execution{.threads = 2, .interrupted = {}, .progress = {}});
+  Occupancy occupancy(layout, settled, capacity);
   for (std::size_t used = before; used <= capacity; ++used) {
     if (used > before) occupancy.add(keys[used - 1]);
     for (std::size_t depth = 1; depth < layout.levels(); ++depth) {
@@ -57,9 +53,7 @@ TEST_CASE("a prefix is exhausted exactly when every SID below it is in use") {
 
 TEST_CASE("the same in tables, where a depth has many prefixes for so few SIDs") {
   const SidLayout layout({1U << 13U, 1U << 13U, 2});
-  const SidOwners owners(layout, 10);
-  const Settled settled(layout, 0);
-  Occupancy occupancy(layout, owners, settled, 10, {});
+  Occupancy occupancy(layout, Settled(layout, 0), 10);
   const SidKey prefix = layout.place(8191, 0) | layout.place(17, 1);
   CHECK(!occupancy.exhausted(prefix, 2));
   occupancy.add(prefix);
@@ -70,14 +64,13 @@ TEST_CASE("the same in tables, where a depth has many prefixes for so few SIDs")
   CHECK(!occupancy.exhausted(layout.place(17, 1), 2));
 }
 
-TEST_CASE("what owners hold counts where settled SIDs are not kept") {
+TEST_CASE("what was settled before counts in spaces of more than 32 bits a SID") {
   const SidLayout layout({1U << 16U, 1U << 16U, 2});
-  const Settled settled(layout);
-  REQUIRE(!settled.kept());
-  SidOwners owners(layout, 3);
+  Settled settled(layout);
   const SidKey full = layout.place(5, 0) | layout.place(9, 1), half = layout.place(5, 0) | layout.place(8, 1);
-  for (const SidKey key : {full, full | layout.place(1, 2), half}) owners.settle(key);
-  const Occupancy occupancy(layout, owners, settled, 3, {});
+  for (const SidKey key : {full, full | layout.place(1, 2), half}) settled.add(key);
+  settled.sort();
+  const Occupancy occupancy(layout, settled, 3);
   CHECK(occupancy.exhausted(full, 2));
   CHECK(!occupancy.exhausted(half, 2));
   CHECK(!occupancy.exhausted(full, 1));
@@ -85,8 +78,7 @@ TEST_CASE("what owners hold counts where settled SIDs are not kept") {
 
 TEST_CASE("keys of 64 bits, whose first prefix has no bits") {
   const SidLayout layout({1U << 16U, 1U << 16U, 1U << 16U, 1U << 16U});
-  const SidOwners owners(layout, 3);
-  Occupancy occupancy(layout, owners, Settled(layout), 3, {});
+  Occupancy occupancy(layout, Settled(layout), 3);
   for (SidKey key = ~SidKey{0}; key > ~SidKey{0} - 3; --key) occupancy.add(key);
   for (const std::size_t depth : {1, 2, 3}) CHECK(!occupancy.exhausted(~SidKey{0}, depth));
 }

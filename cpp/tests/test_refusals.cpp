@@ -113,16 +113,19 @@ TEST_CASE("a prefix that makes way for another comes back with what is settled")
   }
 }
 
-TEST_CASE("settled SIDs that are not kept are only not known") {
+TEST_CASE("settled SIDs count, and what is learnt besides, in spaces of more than 32 bits a SID") {
   const SidLayout layout({1U << 16U, 1U << 15U, 8});
   Settled settled(layout);
-  CHECK(!settled.kept());
-  for (Token token = 0; token < 8; ++token) settled.add(layout.place(7, 0) | layout.place(token, 1));
+  const SidKey prefix = layout.place(7, 0);
+  for (Token token = 1; token < 8; ++token) settled.add(prefix | layout.place(token, 2));
+  settled.sort();
   Refusals refusals(8, 1U << 16U, &settled);
   for (int repeat = 0; repeat < 2; ++repeat) {
-    CHECK(!refusals.below(layout.place(7, 0)).refused(0));
-    for (Token token = 0; token < 8; ++token) refusals.below(layout.place(7, 0)).refuse(token);
-    CHECK(refusals.below(layout.place(7, 0)).all_refused());
+    CHECK(!refusals.below(prefix).refused(0));
+    CHECK(refusals.below(prefix).refused(7));
+    refusals.below(prefix).refuse(0);
+    CHECK(refusals.below(prefix).all_refused());
+    CHECK(!refusals.below(layout.place(8, 0)).refused(7));
     refusals.forget();
   }
 }

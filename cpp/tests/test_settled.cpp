@@ -53,7 +53,6 @@ Contents fill(Settled& settled, const SidLayout& layout, std::size_t count, std:
 TEST_CASE("nothing is settled at first") {
   const SidLayout layout({4, 70});
   const Settled settled(layout);
-  CHECK(settled.kept());
   for (Token token = 0; token < 4; ++token) CHECK(tokens_below(settled, layout, layout.place(token, 0)).empty());
   settled.for_each_prefix([](SidKey, std::size_t) { CHECK(false); });
 }
@@ -119,7 +118,6 @@ TEST_CASE("a space is an array up to its room, to the byte, and otherwise sorted
     }
     for (const std::size_t bytes : {std::size_t{0}, c.bytes - 1, c.bytes}) {
       Settled settled(layout, bytes);
-      CHECK(settled.kept());
       CHECK(settled.is_array() == (bytes == c.bytes));
       settled.add(largest);
       settled.add(0);
@@ -134,15 +132,35 @@ TEST_CASE("a space is an array up to its room, to the byte, and otherwise sorted
   }
 }
 
-TEST_CASE("spaces far beyond any room are not kept") {
-  for (const std::vector<std::size_t>& sizes :
-       {std::vector<std::size_t>{65536, 65536, 65536, 65536}, {65536, 65536, 65536, 65536, 1}, {65536, 65536, 2}}) {
+TEST_CASE("spaces beyond any room, up to keys of 64 bits") {
+  for (const std::vector<std::size_t>& sizes : {std::vector<std::size_t>{65536, 65536, 65536, 65536},
+                                                {65536, 65536, 65536, 65536, 1},
+                                                {65536, 65536, 2},
+                                                {65536, 65536, 1}}) {
     const SidLayout layout(sizes);
-    Settled settled(layout, std::numeric_limits<std::size_t>::max() / 2);
-    CHECK(!settled.kept());
-    settled.add(~SidKey{0});
-    settled.sort();
-    CHECK(tokens_below(settled, layout, ~SidKey{0}).empty());
+    for (const std::size_t count : {1, 2, 3000}) {
+      CAPTURE(count);
+      Settled settled(layout, std::numeric_limits<std::size_t>::max() / 2);
+      REQUIRE(!settled.is_array());
+      settled.reserve(count);
+      Contents contents = fill(settled, layout, count, count);
+      for (const auto& [prefix, tokens] : fill(settled, layout, count / 2, 5)) {
+        contents[prefix].insert(tokens.begin(), tokens.end());
+      }
+      for (const auto& [prefix, tokens] : contents) {
+        settled.prefetch(prefix);
+        CHECK(tokens_below(settled, layout, prefix) == tokens);
+      }
+      for (const SidKey key : {SidKey{0}, layout.place(65535, 0), layout.place(1, 1)}) {
+        const SidKey prefix = layout.prefix(key, sizes.size() - 1);
+        CHECK(tokens_below(settled, layout, prefix).empty() == !contents.contains(prefix));
+      }
+      settled.for_each_prefix([&](SidKey prefix, std::size_t below) {
+        CHECK(contents.at(prefix).size() == below);
+        contents.erase(prefix);
+      });
+      CHECK(contents.empty());
+    }
   }
 }
 

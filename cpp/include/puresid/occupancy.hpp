@@ -8,19 +8,16 @@
 
 #include <vector>
 
-#include "puresid/execution.hpp"
 #include "puresid/key_table.hpp"
-#include "puresid/owners.hpp"
+#include "puresid/pages.hpp"
 #include "puresid/settled.hpp"
 
 namespace puresid {
 
 class Occupancy {
  public:
-  // Counts the SIDs in `owners`, of which there are at most `max_sids` now and later. `settled`: the same ones,
-  // where it is kept.
-  Occupancy(const SidLayout& layout, const SidOwners& owners, const Settled& settled, std::size_t max_sids,
-            const Execution& execution);
+  // Counts the SIDs in `settled`; there are at most `max_sids`, now and later.
+  Occupancy(const SidLayout& layout, const Settled& settled, std::size_t max_sids);
 
   void add(SidKey key);
   // Whether no SID is free below the prefix of `depth` tokens of `key`, 0 < depth < levels.
