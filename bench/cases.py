@@ -243,6 +243,15 @@ BASELINES = (
         methods=OURS + LOOPS,
     ),
     Case(
+        name="baselines-skewed",
+        group="baselines",
+        items=100_000,
+        dim=32,
+        sizes=(256, 256, 256),
+        concentration=1.1,
+        methods=OURS + LOOPS,
+    ),
+    Case(
         name="baselines-beauty",
         group="baselines",
         items=12_101,
