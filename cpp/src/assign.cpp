@@ -256,7 +256,7 @@ class Assigner::Run {
     TierMatching<Search> matching(packed_, products, widths, tier, settled, owners_);
     matching.run(execution, "tier " + std::to_string(stage));
     publish(tier.vectors, matching.choices(), matching.found().data(), static_cast<std::int8_t>(stage), execution);
-    note_choices(settled, matching.choices(), matching.found());
+    note_choices(settled, matching.choices(), matching.found(), execution);
   }
 
   // Writes the SIDs of the items left, of those that were found where `found` is given.
@@ -296,10 +296,7 @@ class Assigner::Run {
   // Notes the SIDs of stage 0 and those taken, each when the memory that it meets has come.
   void note_owners(Settled& settled, const Execution& execution) const {
     constexpr std::size_t kAhead = 16, kSlots = std::size_t{1} << 18U;
-    Execution alone = execution;
-    alone.threads = 1;
-    alone.progress = nullptr;
-    parallel_for(alone, "owners", 1, 1, [&](std::size_t, Worker& worker) {
+    run_alone(execution, "owners", [&](Worker& worker) {
       SidKey waiting[kAhead];
       std::size_t count = 0;
       settled.reserve(rows_ - left_.size() + n_taken_);
@@ -317,14 +314,16 @@ class Assigner::Run {
   }
 
   // Notes those that a tier gave out.
-  static void note_choices(Settled& settled, const std::vector<SidKey>& choices,
-                           const std::vector<std::uint8_t>& found) {
+  static void note_choices(Settled& settled, const std::vector<SidKey>& choices, const std::vector<std::uint8_t>& found,
+                           const Execution& execution) {
     constexpr std::size_t kAhead = 16;
-    for (std::size_t i = 0; i < choices.size(); ++i) {
-      if (i + kAhead < choices.size()) settled.prefetch(choices[i + kAhead]);
-      if (found[i] != 0) settled.add(choices[i]);
-    }
-    settled.sort();
+    run_alone(execution, "choices", [&](Worker& worker) {
+      for (std::size_t i = 0; i < choices.size(); ++i) {
+        if (i + kAhead < choices.size()) settled.prefetch(choices[i + kAhead]);
+        if (found[i] != 0) settled.add(choices[i]);
+      }
+      settled.sort([&] { worker.poll(); });
+    });
   }
 
   void keep_unresolved() {

@@ -13,14 +13,15 @@ constexpr std::size_t kScoreBytes = std::size_t{4} << 20U;
 constexpr std::size_t kWalkRows = 16;                         // walked together by one thread
 constexpr std::size_t kMostWalks = 1024;                      // of a batch
 constexpr std::size_t kMostItems = 4096;                      // of a batch, equal ones included
-constexpr std::size_t kRefusalBytes = std::size_t{1} << 16U;  // of one level, for each thread
+constexpr std::size_t kRefusalBytes = std::size_t{1} << 16U;  // of one level but the last, for each thread
+constexpr std::size_t kLeafBytes = std::size_t{32} << 20U;    // of the last level, for all threads
 constexpr const char* kNothingFree = "completion met a prefix without a free SID";
 
 }  // namespace
 
 // What a thread needs to walk a block of items.
 struct Completion::Scratch {
-  Scratch(const PackedCodebooks& codebooks, const NearestSearch& pruned)
+  Scratch(const PackedCodebooks& codebooks, const NearestSearch& pruned, const Settled& settled, std::size_t leaf_bytes)
       : residuals(kWalkRows * codebooks.dim()),
         room(kWalkRows * codebooks.dim()),
         gathered(kWalkRows * codebooks.dim()),
@@ -31,11 +32,12 @@ struct Completion::Scratch {
       padded = std::max(padded, codebooks[level].padded_size());
       words = std::max(words, refusals.back().words());
     }
+    refusals.emplace_back(codebooks[codebooks.levels() - 1].size(), leaf_bytes, &settled);
     scores = AlignedBuffer<float>(kWalkRows * padded);
     last_scores = AlignedBuffer<float>(kWalkRows * codebooks[codebooks.levels() - 1].padded_size());
     closed.resize(kWalkRows * words);
   }
-  std::vector<Refusals> refusals;  // by level, but for the last, whose tokens settle() chooses
+  std::vector<Refusals> refusals;  // by level; those of the last where leaves_ does not keep all
   AlignedBuffer<float> residuals, room, gathered, scores, last_scores;
   NearestSearch::Scratch search;
   std::vector<std::uint64_t> closed;
@@ -56,7 +58,7 @@ Completion::Completion(const PackedCodebooks& codebooks, const Vectors& vectors,
       nearest_(nearest),
       owners_(owners),
       execution_(execution),
-      occupancy_(codebooks.layout(), settled, max_sids),
+      occupancy_(codebooks.layout(), settled, max_sids, execution),
       leaves_(codebooks[codebooks.levels() - 1].size(), kScoreBytes, &settled),
       search_(codebooks.levels_alike(), items.size()),
       last_is_pruned_(leaves_.keeps_all() && search_.is_pruned(codebooks.levels() - 1)),
@@ -72,7 +74,9 @@ Completion::Completion(const PackedCodebooks& codebooks, const Vectors& vectors,
   walks_.reserve(kMostItems);
   last_rows_ = AlignedBuffer<float>(most_walks_ * row);
   if (last_is_pruned_) shared_scores_ = AlignedBuffer<float>(last.padded_size());
-  for (int thread = 0; thread < std::max(1, execution.threads); ++thread) scratches_.emplace_back(codebooks, search_);
+  const int threads = std::max(1, execution.threads);
+  const std::size_t leaf_bytes = leaves_.keeps_all() ? 0 : kLeafBytes / static_cast<std::size_t>(threads);
+  for (int thread = 0; thread < threads; ++thread) scratches_.emplace_back(codebooks, search_, settled, leaf_bytes);
 }
 Completion::~Completion() = default;
 
@@ -84,23 +88,27 @@ bool Completion::exhausted(SidKey key, std::size_t level) const {
 
 // Learns which tokens of `level` below a prefix lead to no free SID.
 void Completion::look_up(SidKey prefix, std::size_t level, Refusals::Leaves known) const {
+  if (level + 1 < codebooks_.levels()) {
+    occupancy_.for_each_exhausted(prefix, level, [&](Token token) { known.refuse(token); });
+    return;
+  }
   for (std::size_t token = 0; token < codebooks_[level].size(); ++token) {
     const auto number = static_cast<Token>(token);
     if (exhausted(prefix | codebooks_.layout().place(number, level), level)) known.refuse(number);
   }
 }
 
-// The token of the lowest score that leads to a free SID. Looks all tokens up once it has met a few
-// that do not: from then on only those exhausted since are met.
+// The token of the lowest score that leads to a free SID. Looks all tokens up once it has met a few that do not (more
+// where each is looked up in memory of its own): from then on only those exhausted since are met.
 Token Completion::choose(SidKey prefix, std::size_t level, const float* scores, Refusals& refusals) const {
-  constexpr int kMetBeforeLookUp = 4;
+  const int met_before_look_up = level + 1 < codebooks_.levels() ? 4 : 24;
   Refusals::Leaves known = refusals.below(prefix);
   for (int met = 0;; ++met) {
     const Token token = codebooks_[level].least_open(scores, known.words(), codebooks_[level].size());
     if (token == PackedCodebook::kNone) throw std::logic_error(kNothingFree);
     if (!exhausted(prefix | codebooks_.layout().place(token, level), level)) return token;
     known.refuse(token);
-    if (met == kMetBeforeLookUp) look_up(prefix, level, known);
+    if (met == met_before_look_up) look_up(prefix, level, known);
   }
 }
 
@@ -192,6 +200,8 @@ void Completion::end_walks(Scratch& scratch, std::span<const std::size_t> walks)
       guesses_[walks[row]] = guesses[row];
     } else if (leaves_.keeps_all()) {
       guesses_[walks[row]] = codebook.least_open(from, closed[row], codebook.size());
+    } else {
+      guesses_[walks[row]] = choose(scratch.prefixes[row], last, from, scratch.refusals[last]);
     }
   }
 }
@@ -226,6 +236,7 @@ void Completion::make_walks(std::span<const std::size_t> walks) {
         const std::size_t first = chunk * kWalkRows;
         walk(*scratch, walks.subspan(first, std::min(kWalkRows, walks.size() - first)));
       });
+  execution_.last_asked = quiet.last_asked;
 }
 
 // Makes up the batch that starts with item `first`: at most `most` walks, one for each run of equal vectors.
@@ -247,8 +258,13 @@ Token Completion::choose_leaf(std::size_t walk, bool shared) {
   const std::size_t last = codebooks_.levels() - 1;
   const PackedCodebook& codebook = codebooks_[last];
   const SidKey prefix = prefixes_[walk];
+  const Token guess = guesses_[walk];
+  if (!leaves_.keeps_all()) {
+    if (owners_.is_free(prefix | codebooks_.layout().place(guess, last))) return guess;
+    return choose(prefix, last, last_rows_.data() + walk * codebook.padded_size(), leaves_);
+  }
   const Refusals::Leaves leaves = leaves_.below(prefix);
-  if (leaves_.keeps_all() && !leaves.refused(guesses_[walk])) return guesses_[walk];
+  if (guess != PackedCodebook::kNone && !leaves.refused(guess)) return guess;
   if (!last_is_pruned_) return choose(prefix, last, last_rows_.data() + walk * codebook.padded_size(), leaves_);
   const float* row = last_rows_.data() + walk * codebook.dim();
   if (!shared) {
@@ -265,11 +281,16 @@ Token Completion::choose_leaf(std::size_t walk, bool shared) {
 // Gives the items of the batch their SIDs in rank order, up to where too many of them would have to walk again. Returns
 // how many.
 std::size_t Completion::settle(std::size_t first) {
+  constexpr std::size_t kAhead = 8;
   const std::size_t last = codebooks_.levels() - 1;
   std::size_t walked_again = 0;
+  const auto guess = [&](std::size_t walk) {
+    return prefixes_[walk] | codebooks_.layout().place(guesses_[walk], last);
+  };
   const auto no_longer = [&](std::size_t walk) { return last > 0 && occupancy_.exhausted(prefixes_[walk], last); };
   for (std::size_t i = 0; i < walks_.size(); ++i) {
     const std::size_t walk = walks_[i];
+    if (!leaves_.keeps_all() && i + kAhead < walks_.size()) owners_.prefetch(guess(walks_[i + kAhead]));
     if (no_longer(walk)) {
       again_.clear();
       std::copy_if(numbers_.begin() + static_cast<std::ptrdiff_t>(walk),
@@ -284,9 +305,12 @@ std::size_t Completion::settle(std::size_t first) {
     if (token == PackedCodebook::kNone) throw std::logic_error(kNothingFree);
     const SidKey key = prefixes_[walk] | codebooks_.layout().place(token, last);
     choices_[first + i] = key;
-    if (!leaves_.keeps_all()) owners_.settle(key);
     occupancy_.add(key);
-    leaves_.below(prefixes_[walk]).refuse(token);
+    if (leaves_.keeps_all()) {
+      leaves_.below(prefixes_[walk]).refuse(token);
+    } else {
+      owners_.settle(key);
+    }
   }
   return walks_.size();
 }
@@ -300,8 +324,15 @@ void Completion::run() {
     first += settled;
     most = settled == walks_.size() ? std::min(2 * most, most_walks_)
                                     : std::clamp(2 * walks_[settled], kWalkRows, most_walks_);
-    if (execution_.progress) execution_.progress("completion", first, items_.size());
+    show_progress(first);
   }
+}
+
+void Completion::show_progress(std::size_t done) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!execution_.progress || (done < items_.size() && now - last_shown_ < std::chrono::milliseconds(50))) return;
+  last_shown_ = now;
+  execution_.progress("completion", done, items_.size());
 }
 
 }  // namespace puresid

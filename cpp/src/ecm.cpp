@@ -7,6 +7,7 @@
 namespace puresid {
 namespace {
 
+constexpr double kNothing = std::numeric_limits<double>::infinity();
 constexpr std::uint64_t kAhead = 6;             // prefixes whose memory is on its way
 constexpr std::size_t kFetchedRows = 2;         // rows likewise, before they are foreseen
 constexpr std::size_t kWalks = 2 * kRowsAhead;  // more than are under way
@@ -40,7 +41,8 @@ EcmSearch::EcmSearch(const PackedCodebooks& codebooks, const CodewordProducts&, 
   prefixes_of_.resize(max_rows * n_prefixes_);
   for (Walk& walk : walks_) {
     walk.bases.resize(n_prefixes_);
-    walk.costs.resize(n_prefixes_);
+    walk.least.resize((n_prefixes_ + kGroup - 1) / kGroup);
+    walk.costs.resize(walk.least.size() * kGroup, kNothing);
     walk.leaves.resize(n_prefixes_);
   }
 }
@@ -152,12 +154,17 @@ bool EcmSearch::next(SidKey& key, Refusals& refusals, Worker& worker) {
   return !walk.done;
 }
 
-// The first rank from `from` on in the row's list of leaves that is not known to be gone; kUnknown where there is none.
-std::size_t EcmSearch::next_leaf(std::size_t row, std::size_t from, const Refusals::Leaves& leaves) const {
+// Whether a leaf of the row's list is not known to be gone.
+bool EcmSearch::is_open(std::size_t row, const Refusals::Leaves& leaves) const {
   const std::uint64_t *bits = leaf_bits_.data() + row * words(), *refused = leaves.words();
   std::uint64_t open = 0;
   for (std::size_t word = 0; word < words(); ++word) open |= bits[word] & ~refused[word];
-  if (open == 0) return kUnknown;
+  return open != 0;
+}
+
+// The first rank from `from` on in the row's list of leaves that is not known to be gone; kUnknown where there is none.
+std::size_t EcmSearch::next_leaf(std::size_t row, std::size_t from, const Refusals::Leaves& leaves) const {
+  if (!is_open(row, leaves)) return kUnknown;
   const Token* tokens = lists_.list(last(), row);
   while (from < lists_.width(last()) && leaves.refused(tokens[from])) ++from;
   return from < lists_.width(last()) ? from : kUnknown;
@@ -188,7 +195,7 @@ bool EcmSearch::any_open_prefix(std::size_t row, Refusals& refusals) {
   const SidKey* prefixes = prefixes_of_.data() + row * n_prefixes_;
   for (std::uint64_t number = 0; number < n_prefixes_; ++number) {
     if (number + kAhead < n_prefixes_) refusals.prefetch(prefixes[number + kAhead]);
-    if (next_leaf(row, 0, refusals.below(prefixes[number])) == kUnknown) continue;
+    if (!is_open(row, refusals.below(prefixes[number]))) continue;
     measure(row);
     add_up_costs(walk(row), number);
     return true;
@@ -212,9 +219,20 @@ void EcmSearch::add_up_costs(Walk& walk, std::size_t first) const {
   }
   const auto nearest = static_cast<double>(walk.norms[last()][0]);
   for (std::size_t number = 0; number < count; ++number) {
-    walk.costs[number] = number < first ? std::numeric_limits<double>::infinity() : walk.bases[number] + nearest;
+    walk.costs[number] = number < first ? kNothing : walk.bases[number] + nearest;
     walk.leaves[number] = kUnknown;
   }
+  for (std::size_t group = 0; group < walk.least.size(); ++group) compare_costs(walk, group);
+}
+
+void EcmSearch::compare_costs(Walk& walk, std::size_t group) {
+  const double* costs = walk.costs.data() + group * kGroup;
+  double even = costs[0], odd = costs[1];
+  for (std::size_t i = 2; i < kGroup; i += 2) {
+    even = costs[i] < even ? costs[i] : even;
+    odd = costs[i + 1] < odd ? costs[i + 1] : odd;
+  }
+  walk.least[group] = odd < even ? odd : even;
 }
 
 // Goes on to the next leaf of a prefix, from rank `from` on.
@@ -222,19 +240,18 @@ void EcmSearch::find_leaf(std::size_t row, std::size_t number, std::size_t from,
   Walk& walk = this->walk(row);
   const std::size_t rank = next_leaf(row, from, refusals.below(prefixes_of_[row * n_prefixes_ + number]));
   walk.leaves[number] = rank;
-  walk.costs[number] = rank == kUnknown ? std::numeric_limits<double>::infinity()
-                                        : walk.bases[number] + static_cast<double>(walk.norms[last()][rank]);
+  walk.costs[number] = rank == kUnknown ? kNothing : walk.bases[number] + static_cast<double>(walk.norms[last()][rank]);
+  compare_costs(walk, number / kGroup);
 }
 
 // Finds the candidate of the least cost, of equal ones that of the first prefix.
 bool EcmSearch::find_least(std::size_t row, Refusals& refusals) {
   Walk& walk = this->walk(row);
   for (;;) {
-    double least = walk.costs[0];
-    for (const double cost : walk.costs) least = cost < least ? cost : least;
-    if (least == std::numeric_limits<double>::infinity()) return false;
-    std::size_t number = 0;
-    while (walk.costs[number] != least) ++number;
+    const auto group = std::min_element(walk.least.begin(), walk.least.end());
+    if (*group == kNothing) return false;
+    auto number = static_cast<std::size_t>(group - walk.least.begin()) * kGroup;
+    while (walk.costs[number] != *group) ++number;
     if (walk.leaves[number] != kUnknown) {
       walk.number = number;
       walk.key = leaf(row, prefixes_of_[row * n_prefixes_ + number], walk.leaves[number]);

@@ -2,14 +2,18 @@
 
 #include <algorithm>
 
+#include "puresid/parallel.hpp"
+
 namespace puresid {
 namespace {
 
-constexpr std::size_t kFewPrefixes = std::size_t{1} << 12U;  // of one depth: an array of them is no matter
+constexpr std::size_t kBetweenPolls = std::size_t{1} << 16U;  // prefixes
+constexpr std::size_t kFewPrefixes = std::size_t{1} << 12U;   // of one depth: an array of them is no matter
 
 }  // namespace
 
-Occupancy::Occupancy(const SidLayout& layout, const Settled& settled, std::size_t max_sids) : layout_(layout) {
+Occupancy::Occupancy(const SidLayout& layout, const Settled& settled, std::size_t max_sids, const Execution& execution)
+    : layout_(layout) {
   // A prefix is counted once a child of it is exhausted, and those are at most max_sids / room.
   std::uint64_t room = 1;
   std::vector<std::size_t> most(layout.levels());
@@ -26,15 +30,19 @@ Occupancy::Occupancy(const SidLayout& layout, const Settled& settled, std::size_
     bits += layout.bits(depth);
     shift -= layout.bits(depth);
   }
-  settled.for_each_prefix([&](SidKey prefix, std::size_t count) {
-    add_children(prefix, layout.levels() - 1, static_cast<std::uint32_t>(count));
+  run_alone(execution, "occupancy", [&](Worker& worker) {
+    std::size_t visited = 0;
+    settled.for_each_prefix([&](SidKey prefix, std::size_t count) {
+      add_children(prefix, layout.levels() - 1, static_cast<std::uint32_t>(count));
+      if (++visited % kBetweenPolls == 0) worker.poll();
+    });
   });
 }
 
 Occupancy::Count& Occupancy::at(SidKey key, std::size_t depth) {
   Depth& here = depths_[depth];
   if (here.array.data() == nullptr) return here.table.at(layout_.prefix(key, depth));
-  return here.array[here.shift == 64 ? 0 : key >> here.shift];
+  return here.array[place(here, key)];
 }
 
 // `count` more children of the prefix of `depth` tokens are exhausted; and it itself, with all of them.
@@ -49,8 +57,8 @@ void Occupancy::add(SidKey key) { add_children(key, layout_.levels() - 1, 1); }
 
 bool Occupancy::exhausted(SidKey key, std::size_t depth) const {
   const Depth& here = depths_[depth];
-  const Count* children = here.array.data() == nullptr ? here.table.find(layout_.prefix(key, depth))
-                                                       : &here.array[key >> here.shift];  // depth > 0: less than 64
+  const Count* children =
+      here.array.data() == nullptr ? here.table.find(layout_.prefix(key, depth)) : &here.array[place(here, key)];
   return children != nullptr && children->load(std::memory_order_relaxed) == layout_.size(depth);
 }
 

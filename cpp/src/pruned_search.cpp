@@ -122,7 +122,7 @@ class PrunedBlock {
     kernels_.least(bounds, n_rows, count, places);
     for (std::size_t k = 0; k < n_rows; ++k) {
       limits[k] = -kInfinity;
-      if (!any_open[k]) continue;
+      if (!any_open[k] || scratch_.rows_[i + k].given_up) continue;
       lower_limit(i + k, first + places[k], bounds[k * simd::kPrunedBatch + places[k]]);
       limits[k] = scratch_.rows_[i + k].limit;
     }

@@ -89,6 +89,23 @@ TEST_CASE("walks made in parallel, some of them in vain, settle as if one by one
   }
 }
 
+TEST_CASE("spaces too large for a table of leaves are walked alike") {
+  Random random(10);
+  for (const std::vector<std::size_t>& sizes :
+       {std::vector<std::size_t>{1024, 1024, 3}, {1024, 1024, 70}, {2048, 2048, 70}, {4096, 4096, 260}}) {
+    CAPTURE(sizes[2]);
+    const auto levels = random_levels(random, Values::gaussian, sizes, 2);
+    const auto pool = testing::random_vectors(random, Values::gaussian, 2, 2);
+    auto input = completion_only({}, levels);
+    for (std::size_t row = 0; row < 200; ++row) {
+      input.vectors.push_back(random.one_in(9) ? testing::random_vectors(random, Values::gaussian, 1, 2)[0]
+                                               : pool[random.between(0, 1)]);
+    }
+    for (Token token = 0; token < 2; ++token) input.taken.push_back({token, 0, token});
+    CHECK(testing::disagreement(input, testing::execution_number(sizes[2])) == "");
+  }
+}
+
 TEST_CASE("4,096 equal vectors at 3 x 16 are unique; one more is refused") {
   Random random(5);
   auto input = completion_only(std::vector<reference::Vector>(4096, reference::Vector(8, 0.25F)),

@@ -15,7 +15,7 @@ void check_occupancy(const SidLayout& layout, const std::vector<SidKey>& keys, s
   Settled settled(layout, settled_bytes);
   for (std::size_t i = 0; i < before; ++i) settled.add(keys[i]);
   settled.sort();
-  Occupancy occupancy(layout, settled, capacity);
+  Occupancy occupancy(layout, settled, capacity, {});
   for (std::size_t used = before; used <= capacity; ++used) {
     if (used > before) occupancy.add(keys[used - 1]);
     for (std::size_t depth = 1; depth < layout.levels(); ++depth) {
@@ -53,7 +53,7 @@ TEST_CASE("a prefix is exhausted exactly when every SID below it is in use") {
 
 TEST_CASE("the same in tables, where a depth has many prefixes for so few SIDs") {
   const SidLayout layout({1U << 13U, 1U << 13U, 2});
-  Occupancy occupancy(layout, Settled(layout, 0), 10);
+  Occupancy occupancy(layout, Settled(layout, 0), 10, {});
   const SidKey prefix = layout.place(8191, 0) | layout.place(17, 1);
   CHECK(!occupancy.exhausted(prefix, 2));
   occupancy.add(prefix);
@@ -70,17 +70,34 @@ TEST_CASE("what was settled before counts in spaces of more than 32 bits a SID")
   const SidKey full = layout.place(5, 0) | layout.place(9, 1), half = layout.place(5, 0) | layout.place(8, 1);
   for (const SidKey key : {full, full | layout.place(1, 2), half}) settled.add(key);
   settled.sort();
-  const Occupancy occupancy(layout, settled, 3);
+  const Occupancy occupancy(layout, settled, 3, {});
   CHECK(occupancy.exhausted(full, 2));
   CHECK(!occupancy.exhausted(half, 2));
   CHECK(!occupancy.exhausted(full, 1));
 }
 
-TEST_CASE("keys of 64 bits, whose first prefix has no bits") {
-  const SidLayout layout({1U << 16U, 1U << 16U, 1U << 16U, 1U << 16U});
-  Occupancy occupancy(layout, Settled(layout), 3);
-  for (SidKey key = ~SidKey{0}; key > ~SidKey{0} - 3; --key) occupancy.add(key);
-  for (const std::size_t depth : {1, 2, 3}) CHECK(!occupancy.exhausted(~SidKey{0}, depth));
+TEST_CASE("keys of 64 bits, whose first prefixes have no bits") {
+  for (const std::vector<std::size_t>& above : {std::vector<std::size_t>{}, {1}, {1, 1}}) {
+    std::vector<std::size_t> sizes = above;
+    sizes.insert(sizes.end(), 4, 1U << 16U);
+    const SidLayout layout(sizes);
+    Occupancy occupancy(layout, Settled(layout), 3, {});
+    for (SidKey key = ~SidKey{0}; key > ~SidKey{0} - 3; --key) occupancy.add(key);
+    for (std::size_t depth = 1; depth < sizes.size(); ++depth) {
+      CHECK(!occupancy.exhausted(~SidKey{0}, depth));
+      CHECK(!occupancy.exhausted(0, depth));
+    }
+  }
+}
+
+TEST_CASE("who counts may be called away") {
+  const SidLayout layout({1U << 16U, 1U << 16U, 2});
+  Settled settled(layout);
+  for (Token token = 0; token < 1U << 16U; ++token) settled.add(layout.place(token, 0));
+  settled.sort();
+  Execution execution;
+  execution.interrupted = [] { return true; };
+  CHECK_THROWS_AS(Occupancy(layout, settled, 1U << 17U, execution), Cancelled);
 }
 
 }  // namespace

@@ -28,12 +28,14 @@ void check(unsigned prefix_bits, unsigned leaf_bits, std::uint64_t seed) {
     keys.for_each_leaf(key, [&](SidKey leaf) { CHECK(found.insert(leaf).second); });
     return found;
   };
-  std::vector<SidKey> prefixes = {0, low(~SidKey{0}, prefix_bits) << (leaf_bits % 64)};
-  for (int i = 0; i < 20; ++i) prefixes.push_back(low(draw(), prefix_bits) << (leaf_bits % 64));
+  std::vector<SidKey> prefixes = {0, low(~SidKey{0}, prefix_bits) << leaf_bits};
+  const SidKey crowd = low(draw(), prefix_bits) | low(31, prefix_bits);
+  for (SidKey i = 0; i < 20; ++i) prefixes.push_back((crowd - low(i, prefix_bits)) << leaf_bits);
+  for (int i = 0; i < 20; ++i) prefixes.push_back(low(draw(), prefix_bits) << leaf_bits);
   for (const SidKey prefix : prefixes) CHECK(below(prefix).empty());
   for (const int count : {1, 300, 0, 40}) {
     for (int i = 0; i < count; ++i) {
-      const SidKey prefix = prefixes[random.between(0, prefixes.size() / 2)];
+      const SidKey prefix = prefixes[random.between(0, prefixes.size() * 3 / 4)];
       const SidKey leaf = random.one_in(2) ? low(draw(), leaf_bits) : low(random.between(0, 9), leaf_bits);
       keys.add(prefix | leaf);
       if (random.one_in(4)) keys.add(prefix | leaf);

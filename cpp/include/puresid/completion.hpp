@@ -13,6 +13,7 @@
 // Memory: 24 bytes per prefix in use at most, and bounded buffers.
 #pragma once
 
+#include <chrono>
 #include <span>
 #include <vector>
 
@@ -51,6 +52,7 @@ class Completion {
   void choose_pruned(Scratch& scratch, std::size_t level, std::size_t n_rows) const;
   void gather(std::size_t first, std::size_t most);
   void make_walks(std::span<const std::size_t> walks);
+  void show_progress(std::size_t done);
   void walk(Scratch& scratch, std::span<const std::size_t> walks);
   void walk_level(Scratch& scratch, std::size_t level, std::size_t n_rows);
   void end_walks(Scratch& scratch, std::span<const std::size_t> walks);
@@ -62,6 +64,7 @@ class Completion {
   const std::vector<SidKey>& nearest_;
   SidOwners& owners_;
   Execution execution_;
+  std::chrono::steady_clock::time_point last_shown_{};
   Occupancy occupancy_;
   Refusals leaves_;  // what settling has learnt of the last level
   NearestSearch search_;

@@ -59,7 +59,8 @@ class EcmSearch {
     bool done = true;                       // after the last
     // Where prefixes are few, by their number:
     std::vector<double> bases;        // cost of the prefix
-    std::vector<double> costs;        // of its next candidate, or less; infinite where there is none
+    std::vector<double> costs;        // of its next candidate, or less; infinite where there is none, and at the end
+    std::vector<double> least;        // of each kGroup costs
     std::vector<std::size_t> leaves;  // that candidate's last rank; kUnknown where it has not been looked for
     std::size_t number = 0;           // the prefix of `key`
     // Where they are many:
@@ -67,7 +68,7 @@ class EcmSearch {
     std::uint64_t given = 0;   // ranks of `key`
     std::size_t prefixes = 0;  // opened so far
   };
-  static constexpr std::size_t kUnknown = ~std::size_t{0};
+  static constexpr std::size_t kUnknown = ~std::size_t{0}, kGroup = 16;
 
   [[nodiscard]] std::size_t last() const noexcept { return lists_.levels() - 1; }
   [[nodiscard]] std::size_t words() const noexcept { return (codebooks_[last()].size() + 63) / 64; }
@@ -76,12 +77,14 @@ class EcmSearch {
   void list_prefixes(std::size_t row);
   [[nodiscard]] Walk& walk(std::size_t row) noexcept { return walks_[row % walks_.size()]; }
   void prefetch(std::size_t row, const Refusals& refusals) const;
+  [[nodiscard]] bool is_open(std::size_t row, const Refusals::Leaves& leaves) const;
   [[nodiscard]] std::size_t next_leaf(std::size_t row, std::size_t from, const Refusals::Leaves& leaves) const;
   void measure(std::size_t row);
   [[nodiscard]] SidKey leaf(std::size_t row, SidKey prefix, std::size_t rank) const;
 
   [[nodiscard]] bool any_open_prefix(std::size_t row, Refusals& refusals);
   void add_up_costs(Walk& walk, std::size_t first) const;
+  static void compare_costs(Walk& walk, std::size_t group);
   void find_leaf(std::size_t row, std::size_t number, std::size_t from, Refusals& refusals);
   [[nodiscard]] bool find_least(std::size_t row, Refusals& refusals);
 

@@ -160,6 +160,7 @@ class TierMatching {
         execution, stage, chunks, items - first_chunk * chunk_rows, [&] { return Scratch(*this); },
         [&](Scratch& scratch, std::size_t chunk, Worker& worker) {
           const std::size_t begin = (first_chunk + chunk) * chunk_rows, end = std::min(begin + chunk_rows, items);
+          if (gives_up()) return;
           prefetch(begin, std::min(begin + block_rows_, end));
           for (std::size_t first = begin; first < end; first += block_rows_) {
             prefetch(first + block_rows_, std::min(first + 2 * block_rows_, end));

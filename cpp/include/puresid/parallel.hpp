@@ -189,4 +189,14 @@ void parallel_for(const Execution& execution, std::string_view stage, std::size_
       [&](Nothing&, std::size_t chunk, Worker& worker) { body(chunk, worker); });
 }
 
+// Work that one thread is faster at, from which the caller may still be called away: body(worker).
+template <class Body>
+void run_alone(const Execution& execution, std::string_view stage, Body&& body) {
+  Execution alone = execution;
+  alone.threads = 1;
+  alone.progress = nullptr;
+  parallel_for(alone, stage, 1, 1, [&](std::size_t, Worker& worker) { body(worker); });
+  execution.last_asked = alone.last_asked;
+}
+
 }  // namespace puresid

@@ -61,15 +61,7 @@ class Settled {
   }
 
   // Copies the bits below a SID's prefix of all levels but the last.
-  void read(SidKey key, std::uint64_t* words) const {
-    if (is_array()) {
-      std::copy_n(below(key), words_, words);
-      return;
-    }
-    std::fill_n(words, words_, std::uint64_t{0});
-    const auto set = [&](SidKey token) { words[token / 64] |= std::uint64_t{1} << token % 64; };
-    is_narrow_ ? narrow_.for_each_leaf(key, set) : wide_.for_each_leaf(key, set);
-  }
+  void read(SidKey key, std::uint64_t* words) const;
   // All bits of an array, and where those below a SID's prefix begin.
   [[nodiscard]] std::span<const std::uint64_t> all() const noexcept { return {leaves_.data(), prefixes_ * words_}; }
   [[nodiscard]] std::size_t place(SidKey key) const noexcept { return (key >> layout_.bits(last_)) * words_; }

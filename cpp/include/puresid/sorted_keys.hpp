@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <iterator>
@@ -44,6 +45,7 @@ class SortedKeys {
     }
     keys_.erase(std::unique(keys_.begin(), keys_.end()), keys_.end());
     fresh_ = {};
+    poll();
     find_starts();
   }
 
@@ -52,8 +54,11 @@ class SortedKeys {
   void for_each_leaf(SidKey key, Visit&& visit) const {
     const SidKey wanted = prefix(key);
     const std::uint32_t* start = &starts_[wanted >> shift_];
-    for (std::size_t i = start[0]; i < start[1]; ++i) {
-      if (prefix(keys_[i]) == wanted) visit(keys_[i] & ((SidKey{1} << leaf_bits_) - 1));
+    const Key *at = keys_.data() + start[0], *const end = keys_.data() + start[1];
+    // Groups are small, but not where items crowd below a few of the first tokens.
+    if (end - at > kFew) at = std::lower_bound(at, end, static_cast<Key>(wanted << leaf_bits_));
+    for (; at != end && prefix(*at) <= wanted; ++at) {
+      if (prefix(*at) == wanted) visit(*at & ((SidKey{1} << leaf_bits_) - 1));
     }
   }
   // visit(prefix, count) for each prefix with SIDs below it.
@@ -67,6 +72,8 @@ class SortedKeys {
   void prefetch(SidKey key) const noexcept { prefetch_line(&starts_[prefix(key) >> shift_]); }
 
  private:
+  static constexpr std::ptrdiff_t kFew = 8;
+
   [[nodiscard]] SidKey prefix(SidKey key) const noexcept { return key >> leaf_bits_; }
 
   // Those added since, by digits of 11 bits, the lowest first.
