@@ -213,9 +213,10 @@ def assign(
     Notes
     -----
     Memory beyond input and output: 12 bytes an item where a SID needs 32 bits or fewer, else 24; 8
-    more with a priority, about 25 for each item in conflict, and less than 256 MiB. Of a source one
-    batch is held; a memory-mapped array is read once from end to end, and then the rows of the
-    items in conflict once per tier.
+    more with a priority, about 25 for each item in conflict; in spaces larger than 3 x 512, 8 for
+    each SID given out, 16 beyond 32 bits; and less than 256 MiB. Of a source one batch is held; a
+    memory-mapped array is read once from end to end, and then the rows of the items in conflict
+    once per tier.
 
     A search of ECM and RRS looks below the first 1,024 prefixes of a tier at most (the default
     tiers have more from 6 levels on); then the next tier or completion takes over. A beam keeps

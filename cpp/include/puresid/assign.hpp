@@ -4,8 +4,9 @@
 // (ECM, RRS or a beam, which has one), then completion; or all items together (optimal.hpp says what that takes). Same
 // bytes for the same input, whatever the threads, the instruction set or the neighbours of an item. Memory beyond input
 // and output: 12 or 24 bytes an item for the owners (owners.hpp), 8 more with a priority, and 21 for each item in
-// conflict (25 where their vectors are handed over apart); beside that buffers of a few megabytes a thread, and
-// CodewordProducts::kMostBytes at most.
+// conflict (25 where their vectors are handed over apart), while SIDs are sorted (sorted_keys.hpp) 8 or 16 for each;
+// beside that buffers of a few megabytes a thread, and what refusals, notes and products may take at most: 128, 64
+// (Shortlists::kMostBytes) and 96 MiB (CodewordProducts::kMostBytes).
 #pragma once
 
 #include <limits>
