@@ -232,24 +232,21 @@ BASELINES = (
         concentration=0.6,
         methods=EVERYTHING,
     ),
-    # Three quarters of the SIDs are given out: over a third of the items are in conflict.
-    Case(
-        name="baselines-tight",
-        group="baselines",
-        items=100_000,
-        dim=32,
-        sizes=(64, 64, 32),
-        concentration=0.6,
-        methods=OURS + LOOPS,
-    ),
-    Case(
-        name="baselines-skewed",
-        group="baselines",
-        items=100_000,
-        dim=32,
-        sizes=(256, 256, 256),
-        concentration=1.1,
-        methods=OURS + LOOPS,
+    *(
+        Case(
+            name=f"baselines-{name}",
+            group="baselines",
+            items=100_000,
+            dim=32,
+            sizes=sizes,
+            concentration=concentration,
+            methods=OURS + LOOPS,
+        )
+        # Where three quarters of the SIDs are given out; where items crowd.
+        for name, sizes, concentration in (
+            ("tight", (64, 64, 32), 0.6),
+            ("skewed", (256, 256, 256), 1.1),
+        )
     ),
     Case(
         name="baselines-beauty",
