@@ -101,7 +101,6 @@ class Assigner::Run {
     SidOwners* owners = owned ? &owners_ : nullptr;
     quantise_nearest(piece, added_, codebooks_, packed_, order_.ranks, order_.rows_by_rank, owners,
                      shortlists_.empty() ? nullptr : &shortlists_, here, result_);
-    execution.last_asked = here.last_asked;
     added_ += piece.rows();
   }
 

@@ -236,7 +236,6 @@ void Completion::make_walks(std::span<const std::size_t> walks) {
         const std::size_t first = chunk * kWalkRows;
         walk(*scratch, walks.subspan(first, std::min(kWalkRows, walks.size() - first)));
       });
-  execution_.last_asked = quiet.last_asked;
 }
 
 // Makes up the batch that starts with item `first`: at most `most` walks, one for each run of equal vectors.

@@ -240,7 +240,6 @@ void OptimalAssignment::match(const Execution& execution) {
     round.next.clear();
     round.wanting.clear();
     parallel_for(alone, "match", 1, round.waiting.size(), [&](std::size_t, Worker& worker) { place(round, worker); });
-    execution.last_asked = alone.last_asked;
     release_unsearched(round.marked, round.next);
     for (const Row list : round.wanting) round.marked[list] = 0;
     grow(round.wanting, execution);

@@ -129,7 +129,7 @@ TEST_CASE("searching and matching stop soon after `interrupted` answers true") {
       bool reached = false;
       execution.progress = [&](std::string_view stage, std::size_t, std::size_t) {
         reached = reached || stage == wanted;
-        if (reached) execution.last_asked = {};  // the next question comes at once
+        if (reached) *execution.last_asked = {};  // the next question comes at once
       };
       execution.interrupted = [&] { return reached; };
       CHECK_THROWS_AS(ask(question, execution), Cancelled);

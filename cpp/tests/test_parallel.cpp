@@ -143,6 +143,39 @@ TEST_CASE("`interrupted` and `progress` are called from the calling thread only,
   CHECK(last_total == 4000);
 }
 
+TEST_CASE("however many short loops copies of an execution run, they ask once in 50 ms") {
+  Execution execution = with_threads(2);
+  std::int64_t asked = 0;
+  execution.interrupted = [&] {
+    ++asked;
+    return false;
+  };
+  const auto start = std::chrono::steady_clock::now();
+  for (int loop = 0; loop < 2000; ++loop) {
+    Execution copy = execution;
+    copy.threads = 1;
+    parallel_for(copy, "test", 1, 1, [](std::size_t, Worker&) {});
+    run_alone(execution, "test", [](Worker& worker) { worker.poll(); });
+  }
+  const auto passed = std::chrono::steady_clock::now() - start;
+  CHECK(asked >= 1);
+  CHECK(asked <= 1 + passed / std::chrono::milliseconds(50));
+}
+
+TEST_CASE("work alone is one call on the calling thread, silent, and may be called away") {
+  Execution execution = with_threads(4);
+  execution.progress = [](std::string_view, std::size_t, std::size_t) { CHECK(false); };
+  std::size_t calls = 0;
+  run_alone(execution, "test", [&, caller = std::this_thread::get_id()](Worker&) {
+    CHECK(std::this_thread::get_id() == caller);
+    ++calls;
+  });
+  CHECK(calls == 1);
+  *execution.last_asked = {};
+  execution.interrupted = [] { return true; };
+  CHECK_THROWS_AS(run_alone(execution, "test", [](Worker& worker) { worker.poll(); }), Cancelled);
+}
+
 TEST_CASE("every worker computes in the default floating-point environment, and the caller's is restored") {
   const volatile float smallest = std::numeric_limits<float>::denorm_min();
   const ForeignFloatEnvironment foreign;

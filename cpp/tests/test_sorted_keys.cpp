@@ -2,6 +2,7 @@
 
 #include <map>
 #include <set>
+#include <stdexcept>
 
 #include "puresid/sorted_keys.hpp"
 #include "random.hpp"
@@ -68,6 +69,17 @@ TEST_CASE("SIDs are found below their prefix, in order and once, however the bit
       for (const unsigned prefix : {1U, 26U, bits - 8, bits}) check<std::uint64_t>(prefix, bits - prefix, seed);
     }
   }
+}
+
+TEST_CASE("sorting asks whether to go on, and stops where it is told to") {
+  SortedKeys<std::uint64_t> keys(40, 8);
+  for (SidKey key = 0; key < 100; ++key) keys.add(key << 20U);
+  int asked = 0;
+  const auto stop = [&] {
+    if (++asked == 3) throw std::runtime_error("enough");
+  };
+  CHECK_THROWS_WITH_AS(keys.sort(stop), "enough", std::runtime_error);
+  CHECK(asked == 3);
 }
 
 }  // namespace

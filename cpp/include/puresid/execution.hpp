@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstddef>
 #include <functional>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -27,15 +28,16 @@ enum class Simd { scalar, avx2, avx512, avx512_vnni, neon };
 // Throws std::invalid_argument for a name that is unknown or that this machine cannot run.
 [[nodiscard]] Simd parse_simd(std::string_view name);
 
-// One object per calling thread.
+// One object per calling thread, with the copies that are made of it.
 struct Execution {
   int threads = 1;
   Simd simd = best_simd();
   // Both are called from the calling thread only, at most every 50 ms or so.
   std::function<bool()> interrupted;
   std::function<void(std::string_view stage, std::size_t done, std::size_t total)> progress;
-  // When the calling thread last asked; kept here, so that many short loops ask as often as a long one.
-  mutable std::chrono::steady_clock::time_point last_asked{};
+  // When the calling thread last asked; copies share it, so that many short loops ask as often as a long one.
+  std::shared_ptr<std::chrono::steady_clock::time_point> last_asked =
+      std::make_shared<std::chrono::steady_clock::time_point>();
 };
 
 }  // namespace puresid

@@ -132,8 +132,8 @@ class Worker {
   void poll() {
     if (is_caller_) {
       const auto now = Clock::now();
-      if (now - team_.execution_.last_asked >= std::chrono::milliseconds(50)) {
-        team_.execution_.last_asked = now;
+      if (now - *team_.execution_.last_asked >= std::chrono::milliseconds(50)) {
+        *team_.execution_.last_asked = now;
         if (team_.execution_.progress) {
           team_.execution_.progress(team_.stage_, team_.done_.load(std::memory_order_relaxed), team_.total_);
         }
@@ -196,7 +196,6 @@ void run_alone(const Execution& execution, std::string_view stage, Body&& body) 
   alone.threads = 1;
   alone.progress = nullptr;
   parallel_for(alone, stage, 1, 1, [&](std::size_t, Worker& worker) { body(worker); });
-  execution.last_asked = alone.last_asked;
 }
 
 }  // namespace puresid
